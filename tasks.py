@@ -1,0 +1,133 @@
+"""Invoke tasks. They only wire; the logic lives in the package `workshop`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke import Collection, task
+
+from workshop import commands
+
+
+@task
+def box(_c: Any, rebuild: bool = False) -> None:
+    """Build the virtual machines' image, unless it is there already."""
+    commands.box(rebuild)
+
+
+@task(optional=["nodes"], help={"nodes": "nodes or groups, separated by commas; default: all"})
+def up(_c: Any, nodes: str = "all") -> None:
+    """Have machines running: create, start or wake them."""
+    commands.up(nodes)
+
+
+@task
+def down(_c: Any) -> None:
+    """Stop all machines and keep their memory: `up` goes on from there."""
+    commands.down()
+
+
+@task
+def destroy(_c: Any) -> None:
+    """Remove machines, networks, disks and daemons of this workshop."""
+    commands.destroy()
+
+
+@task
+def status(_c: Any) -> None:
+    """Show every machine, what it does, and which labs are built."""
+    commands.status()
+
+
+@task(help={"node": "a node, or `client`: your own machine on the cluster's network"})
+def ssh(_c: Any, node: str, run: str = "") -> None:
+    """Open a root shell on a node (or run one command there)."""
+    commands.ssh(node, run)
+
+
+@task(help={"number": "number or name of the lab", "try_": "then run its experiments too"})
+def lab(_c: Any, number: str, try_: bool = False) -> None:
+    """Build a lab on its machines and check it."""
+    commands.lab(number, try_)
+
+
+@task
+def check(_c: Any, number: str) -> None:
+    """Check that a lab's result holds."""
+    commands.check(number)
+
+
+@task(help={"check": "only say whether configs/ is up to date"})
+def render(_c: Any, check: bool = False) -> None:
+    """Render every lab's files to configs/."""
+    commands.render_all(check)
+
+
+@task(
+    name="break",
+    optional=["fault"],
+    help={"fault": "without one: list them", "on": "a node, `holder` or `peer`"},
+)
+def break_(_c: Any, number: str, fault: str = "", on: str = "") -> None:
+    """Make a declared fault happen and measure what visitors see."""
+    commands.break_(number, fault, on)
+
+
+@task
+def heal(_c: Any) -> None:
+    """Undo every fault that is in force."""
+    commands.heal()
+
+
+@task
+def reset(_c: Any, number: str = "") -> None:
+    """Go to the state before a lab (default: the one that is built)."""
+    commands.reset(number)
+
+
+@task
+def skip(_c: Any, number: str) -> None:
+    """Go to the state after a lab."""
+    commands.skip(number)
+
+
+@task(help={"action": "save, restore, list or drop"})
+def checkpoint(_c: Any, action: str, name: str = "") -> None:
+    """Keep the whole cluster under a name of your own, or go back to it."""
+    commands.checkpoint(action, name)
+
+
+@task
+def doctor(_c: Any) -> None:
+    """Say what this machine has and lacks, one line each with the cure."""
+    commands.doctor()
+
+
+@task
+def site(_c: Any) -> None:
+    """Build the handout as a site, into site/."""
+    commands.site()
+
+
+@task
+def serve(_c: Any, port: int = 8000) -> None:
+    """Show the handout on 127.0.0.1 and follow changes."""
+    commands.serve(port)
+
+
+@task(
+    help={
+        "fast": "only what needs no machine",
+        "all_": "every fault of every lab, also of those that are proved",
+        "lab": "only this lab",
+    }
+)
+def test(_c: Any, fast: bool = False, all_: bool = False, lab: str = "") -> None:
+    """Prove the engine and the labs."""
+    commands.test(fast, all_, lab)
+
+
+namespace = Collection(
+    *[box, up, down, destroy, status, ssh, lab, check, render, break_, heal],
+    *[reset, skip, checkpoint, doctor, site, serve, test],
+)

@@ -1,0 +1,343 @@
+"""What each Invoke task does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from rich.table import Table
+
+from workshop import apply, faults, host, manifest, plugin, render, state, steps
+from workshop import box as boxes
+from workshop import show as screen
+from workshop.checkpoints import Checkpoints
+from workshop.cli import command, confirm, course, machines, visitor
+from workshop.course import CHANGED
+from workshop.errors import WorkshopError
+from workshop.judge import Trial
+from workshop.live import Live
+from workshop.machines import Machines
+from workshop.manifest import ROOT, Lab
+from workshop.steps import CLIENT
+
+
+@command
+def box(rebuild: bool) -> None:
+    """Build the box, or say that it is there."""
+    with state.lock("box"):
+        found = None if rebuild else boxes.cached(ROOT)
+        found = found or boxes.build(ROOT, screen.line)
+        screen.line(f"box {found.name} is ready: {found.folder}")
+
+
+@command
+def up(nodes: str) -> None:
+    """Have these nodes running."""
+    cluster = manifest.cluster_of()
+    wanted = [m for name in nodes.split(",") for m in cluster.members(name)]
+    with course(f"up {nodes}") as it:
+        started = time.monotonic()
+        _say_host(it.machines)
+        it.up(list(dict.fromkeys(wanted)))
+        screen.line(f"up: {', '.join(wanted)} in {time.monotonic() - started:.0f} s")
+
+
+def _say_host(found: Machines) -> None:
+    where = found.host
+    factor = f", time bounds x {where.patience:g}" if where.patience != 1 else ""
+    screen.line(f"virtual machines: {where.provider}, {where.accelerator} ({where.why}){factor}")
+
+
+@command
+def down() -> None:
+    """Stop all machines, memory kept."""
+    with machines("down") as found:
+        faults.heal(found)
+        found.down(lambda node, what: screen.line(f"{node:<5} {what}"))
+
+
+@command
+def destroy() -> None:
+    """Remove everything this workshop made."""
+    with state.lock("destroy"):
+        where = host.detect()
+        removed: list[str] = []
+        if not where.private or host.running() or host.VAR.exists():
+            host.enter(where)
+            faults.forget()
+            removed = Machines(manifest.cluster_of(), where).destroy()
+        if where.private:
+            removed += host.stop()
+        state.forget()
+        screen.line(f"removed: {', '.join(removed) or 'nothing was there'}")
+
+
+@command
+def status() -> None:
+    """A table of the machines."""
+    cluster = manifest.cluster_of()
+    try:
+        with visitor() as found:
+            states = found.states()
+    except WorkshopError as error:
+        screen.line(str(error))
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("node", "state", "memory", "front", "back", "does"):
+        table.add_column(title)
+    for node, spec in cluster.nodes.items():
+        table.add_row(
+            node,
+            states[node],
+            f"{spec.memory} MB",
+            cluster.address(node, "front"),
+            cluster.address(node, "back"),
+            spec.does,
+        )
+    screen.console.print(table)
+    built = state.load("course.json", {"built": []})["built"]
+    screen.line(f"labs built: {', '.join(map(str, built)) or 'none'}")
+    for entry in faults.active():
+        left = max(entry["until"] - time.time(), 0)
+        screen.line(f"fault in force: {entry['name']} (undoes itself in {left:.0f} s; `invoke heal`)")
+
+
+@command
+def ssh(node: str, run: str) -> None:
+    """A root shell on a node, in place of this process."""
+    if node != CLIENT:
+        members = manifest.cluster_of().members(node)
+        if members != [node]:
+            raise WorkshopError(f"{node!r} is a group; name one of: {', '.join(members)}")
+    with visitor() as found:
+        if node == CLIENT:
+            words = ["bash", "--norc"] if not run else ["bash", "-c", run]
+            os.environ["PS1"] = "client:\\w\\$ "
+            os.execvp("bash", words)
+        what = found.states()[node]
+        if what != "running":
+            raise WorkshopError(f"{node} is {what}; `invoke up {node}` starts it")
+        address, port = found.address(node)
+        words = ["ssh", "-q", "-i", str(state.key()), "-p", str(port)]
+        words += ["-o", f"UserKnownHostsFile={state.path(f'known/{node}')}"]
+        words += ["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", f"root@{address}"]
+        if run:
+            words.append(run)
+        else:
+            words[1:1] = ["-t"]
+            words.append(f"touch {CHANGED}; exec bash -i")
+        os.execvp("ssh", words)
+
+
+@command
+def lab(number: str, try_: bool) -> None:
+    """Build a lab, check it, and say what to look at."""
+    wanted = manifest.lab(number)
+    page = steps.parse(wanted)
+    with course(f"lab {wanted.number}") as it:
+        begin = time.monotonic()
+        screen.line(f"Lab {wanted.number}: {wanted.title}")
+        _say_host(it.machines)
+        seconds, checks = it.lab(wanted)
+        took = time.monotonic() - begin
+        screen.line(f"built in {seconds:.0f} s, {took:.0f} s with machines and checks")
+        _judge(checks, wanted)
+        if try_:
+            apply.run(
+                Live(it.machines, wanted), page, "try", screen.step_started, screen.step_done
+            )
+    _next(wanted)
+
+
+def _judge(checks: list[plugin.Check], wanted: Lab) -> None:
+    bad = [c for c in checks if c.outcome != "passed"]
+    if bad:
+        raise WorkshopError(
+            f"{len(bad)} of {len(checks)} checks did not pass; `invoke reset {wanted.number}` "
+            f"goes back to before the lab, `invoke lab {wanted.number}` builds it again"
+        )
+
+
+def _next(wanted: Lab) -> None:
+    screen.line("")
+    screen.line("Look at:")
+    for url in wanted.file.look:
+        screen.line(f"  invoke ssh client --run 'curl -s {url}'")
+    screen.line(f"  invoke ssh {wanted.nodes[0]}")
+    screen.line("Try next:")
+    for name, fault in list(wanted.file.faults.items())[:3]:
+        screen.line(f"  invoke break {wanted.number} {name:<16} {fault.title.lower()}")
+    screen.line("  invoke heal                       undo it")
+    screen.line(f"Read: labs/{wanted.name}/steps.md, or `invoke serve` for the handout")
+
+
+@command
+def check(number: str) -> None:
+    """Run a lab's checks."""
+    wanted = manifest.lab(number)
+    begin = time.monotonic()
+    with state.lock(f"check {wanted.number}"), visitor() as found:
+        it = Live(found, wanted)
+        off = [n for n in wanted.nodes if found.states()[n] == "absent"]
+        if off:
+            raise WorkshopError(
+                f"{', '.join(off)} is not there yet; `invoke lab {wanted.number}` builds the lab"
+            )
+        checks = plugin.run(it, told=screen.check)
+    screen.line(f"{len(checks)} checks in {time.monotonic() - begin:.1f} s")
+    _judge(checks, wanted)
+
+
+@command
+def render_all(check: bool) -> None:
+    """Write configs/, or say whether it is up to date."""
+    labs = manifest.labs()
+    if check:
+        changed = render.drift(labs)
+        if changed:
+            raise WorkshopError(f"configs/{changed[0]} is out of date; `invoke render` renews it")
+        screen.line("configs/ is up to date")
+        return
+    for path in render.write(labs):
+        screen.line(f"configs/{path}")
+
+
+@command
+def break_(number: str, fault: str, on: str) -> None:
+    """List a lab's faults, or make one happen."""
+    wanted = manifest.lab(number)
+    if not fault:
+        for name, declared in wanted.file.faults.items():
+            screen.console.print(f"[bold]{name}[/]: {declared.title}. {declared.expect}")
+        screen.line(f"`invoke break {wanted.number} NAME`, then `invoke heal`")
+        return
+    if fault not in wanted.file.faults:
+        known = ", ".join(wanted.file.faults)
+        raise WorkshopError(f"lab {wanted.number} has no fault {fault!r}; it has: {known}")
+    with state.lock(f"break {wanted.number} {fault}"), visitor() as found:
+        force = faults.active()
+        if force:
+            raise WorkshopError(f"{force[0]['name']} is still in force; `invoke heal` first")
+        trial = Trial(Live(found, wanted), fault, on or None)
+        screen.line(f"{trial.declared.title}: {fault} on {trial.node}; watching {trial.live.url}")
+        screen.line(f"expected: {trial.declared.expect}")
+        verdict = trial.strike()
+        screen.line(f"seen: {verdict}")
+        screen.line(f"the fault is in force; it undoes itself in {faults.LIMIT // 60} minutes, or "
+                    "now with: invoke heal")
+        if verdict.wrong:
+            raise WorkshopError(f"{fault} on {trial.node}: {verdict.wrong}")
+
+
+@command
+def heal() -> None:
+    """Undo every fault."""
+    with state.lock("heal"), visitor() as found:
+        healed = faults.heal(found)
+    screen.line(f"healed: {', '.join(healed) or 'no fault was in force'}")
+
+
+@command
+def reset(number: str) -> None:
+    """Go to the state before a lab."""
+    with course(f"reset {number}".strip()) as it:
+        built = it.built
+        wanted = manifest.lab(number or (built[-1] if built else 1))
+        if it.changed() and not confirm("What you changed on the nodes will be lost. Go on?"):
+            raise WorkshopError("nothing was changed; `invoke checkpoint save NAME` keeps it")
+        begin = time.monotonic()
+        restored = it.reset(wanted)
+        detail = f" (restore itself {restored.load:.1f} s)" if restored else ""
+        screen.line(
+            f"before lab {wanted.number} after {time.monotonic() - begin:.1f} s{detail}; "
+            f"next: invoke lab {wanted.number}"
+        )
+
+
+@command
+def skip(number: str) -> None:
+    """Go to the state after a lab."""
+    wanted = manifest.lab(number)
+    with course(f"skip {wanted.number}") as it:
+        if it.changed() and not confirm("What you changed on the nodes will be lost. Go on?"):
+            raise WorkshopError("nothing was changed; `invoke checkpoint save NAME` keeps it")
+        begin = time.monotonic()
+        it.skip(wanted)
+        screen.line(f"after lab {wanted.number}, in {time.monotonic() - begin:.1f} s")
+
+
+@command
+def checkpoint(action: str, name: str) -> None:
+    """The reader's own checkpoints."""
+    if action == "list":
+        for known, record in state.load("checkpoints.json", {}).items():
+            made = time.strftime("%Y-%m-%d %H:%M", time.localtime(record["time"]))
+            screen.line(f"{known:<16} {made}  {', '.join(record['nodes'])}")
+        return
+    if action not in ("save", "restore", "drop"):
+        raise WorkshopError(f"{action!r}: there are save, restore, list and drop")
+    if not name or not name.replace("-", "").replace("_", "").isalnum():
+        raise WorkshopError(f"`invoke checkpoint {action} NAME`: a name of letters, digits and -")
+    if action in ("save", "drop") and (name == "booted" or name.startswith("lab-")):
+        raise WorkshopError(f"{name} is the kit's own; choose another name")
+    with course(f"checkpoint {action} {name}") as it:
+        kept: Checkpoints = it.checkpoints
+        if action == "save":
+            seconds = kept.save(name, "", it.machines.running())
+            known = state.load("own.json", {})
+            known[name] = state.load("course.json", {"built": [], "digests": {}})
+            state.store("own.json", known)
+            screen.line(f"saved {name} in {seconds:.1f} s")
+        elif action == "restore":
+            faults.forget()
+            done = kept.restore(name)
+            known = state.load("own.json", {})
+            if name in known:
+                state.store("course.json", known[name])
+            screen.line(f"restored {name} in {done.total:.1f} s")
+        else:
+            kept.drop(name)
+            screen.line(f"dropped {name}")
+
+
+@command
+def doctor() -> None:
+    """One line for everything this machine needs."""
+    from workshop import diagnosis
+
+    bad = 0
+    for finding in diagnosis.examine():
+        mark = "[green]ok[/]  " if finding.ok else "[red]bad[/] "
+        cure = "" if finding.ok else f"; cure: {finding.cure}"
+        screen.console.print(f"{mark} {finding.what}{cure}")
+        bad += not finding.ok
+    if bad:
+        raise WorkshopError(f"{bad} finding{'s' if bad > 1 else ''} to cure before labs can run")
+
+
+@command
+def site() -> None:
+    """Build the handout into site/."""
+    from mkdocs.commands.build import build
+    from mkdocs.config import load_config
+
+    begin = time.monotonic()
+    build(load_config(str(ROOT / "mkdocs.yml")))
+    screen.line(f"site/index.html, built in {time.monotonic() - begin:.1f} s")
+
+
+@command
+def serve(port: int) -> None:
+    """Show the handout on 127.0.0.1."""
+    screen.line(f"http://127.0.0.1:{port}/ (Ctrl-C stops it)")
+    words = [sys.executable, "-m", "mkdocs", "serve", "--dev-addr", f"127.0.0.1:{port}", "--quiet"]
+    os.execv(sys.executable, words)
+
+
+@command
+def test(fast: bool, everything: bool, only: str) -> None:
+    """Prove the engine and the labs."""
+    from workshop import suite
+
+    suite.run(fast, everything, manifest.lab(only).number if only else None)

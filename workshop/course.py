@@ -1,0 +1,252 @@
+"""Where the cluster stands in the course, and how it gets from lab to lab.
+
+The state before lab N is `booted` plus the ordered closure of what N requires, nothing
+else. Checkpoints make the way there short; a stale one is never used.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workshop import apply, evidence, faults, manifest, plugin, state, steps
+from workshop.box import Box
+from workshop.box import cached as cached_box
+from workshop.box import recipe_digest
+from workshop.checkpoints import BOOTED, Checkpoints, Restored
+from workshop.errors import WorkshopError
+from workshop.live import Live
+from workshop.machines import Machines, Say, quiet
+from workshop.manifest import ROOT, Lab
+from workshop.remote import NodeLost, parallel
+
+STATE = "course.json"
+CHANGED = "/root/.changed"  # a node's own mark that its reader had a shell
+
+
+@dataclass(frozen=True)
+class Watchers:
+    """Who is told what happens meanwhile."""
+
+    machine: Say = quiet
+    note: Callable[[str], None] = lambda _text: None
+    step: apply.Started = lambda _step: None
+    done: apply.Ended = lambda _done: None
+    check: Callable[[plugin.Check], None] = lambda _check: None
+    confirm: Callable[[str], bool] = lambda _question: True
+
+
+def checkpoint(number: int) -> str:
+    """Name of the checkpoint after lab `number`."""
+    return f"lab-{number}"
+
+
+class Course:
+    """The course on this workshop's machines."""
+
+    def __init__(self, machines: Machines, watchers: Watchers | None = None) -> None:
+        self.machines = machines
+        self.tell = watchers or Watchers()
+        self.checkpoints = Checkpoints(machines)
+        self.recipe = recipe_digest(ROOT)
+
+    # where it stands
+
+    @property
+    def built(self) -> list[int]:
+        """Labs built since the machines booted, in order."""
+        return [int(n) for n in self._state()["built"]]
+
+    def _state(self) -> dict[str, object]:
+        known: dict[str, object] = state.load(STATE, {"built": [], "digests": {}})
+        return known  # type: ignore[return-value]
+
+    def _set(self, built: list[int]) -> None:
+        digests = {str(n): self.digest(manifest.lab(n)) for n in built}
+        state.store(STATE, {"built": built, "digests": digests})
+
+    def digest(self, lab: Lab) -> str:
+        """What the lab's checkpoint depends on, but for box and topology."""
+        return evidence.digest(lab, self.recipe)
+
+    def before(self, lab: Lab) -> list[int]:
+        """The labs that must stand before this one, in order."""
+        return manifest.closure(lab.file.requires)
+
+    def fits(self, lab: Lab) -> bool:
+        """Whether the machines are in the state before this lab, or after it."""
+        known = self._state()
+        digests: dict[str, str] = known["digests"]  # type: ignore[assignment]
+        chain = self.before(lab)
+        built = self.built
+        if built not in (chain, [*chain, lab.number]):
+            return False
+        return all(digests.get(str(n)) == self.digest(manifest.lab(n)) for n in chain)
+
+    # getting the machines ready
+
+    def up(self, nodes: list[str]) -> None:
+        """Have these nodes running; new ones are checkpointed as they come."""
+        created = self.machines.up(nodes, self.tell.machine)
+        if created:
+            parallel(self._settled, created)
+            self.tell.note("saving the checkpoint: booted")
+            self.checkpoints.save(BOOTED, "", created)
+            if created == nodes:
+                self._set([])
+
+    def _settled(self, node: str) -> None:
+        self.machines.remote(node).run(
+            "systemctl is-system-running --wait >/dev/null || true", timeout=180
+        )
+
+    def reset(self, lab: Lab) -> Restored | None:
+        """The state before `lab`: from checkpoints where they hold, else built."""
+        return self._reach(self.before(lab), lab.nodes)
+
+    def skip(self, lab: Lab) -> Restored | None:
+        """The state after `lab`."""
+        return self._reach([*self.before(lab), lab.number], lab.nodes)
+
+    def _reach(self, chain: list[int], nodes: list[str]) -> Restored | None:
+        """Have exactly these labs built, and only `nodes` running."""
+        faults.forget()
+        wanted = sorted(set(nodes).union(*(manifest.lab(n).nodes for n in chain)), key=self._order)
+        start = len(chain)
+        while start and not self._usable(chain[:start], wanted if start == len(chain) else []):
+            start -= 1
+        restored = None
+        if start:
+            names = self.checkpoints.nodes(checkpoint(chain[start - 1]))
+            state.store(STATE, {"built": [], "digests": {}, "restoring": chain[start - 1]})
+            restored = self.checkpoints.restore(checkpoint(chain[start - 1]), names)
+            self._set(chain[:start])
+        else:
+            restored = self._boot(wanted)
+        for number in chain[start:]:
+            lab = manifest.lab(number)
+            if set(lab.nodes) - set(self.machines.running()):
+                self._add(lab.nodes)
+            self.build(lab)
+        return restored
+
+    def _order(self, node: str) -> int:
+        return list(self.machines.cluster.nodes).index(node)
+
+    def _usable(self, chain: list[int], nodes: list[str]) -> bool:
+        lab = manifest.lab(chain[-1])
+        key = self._key(chain)
+        return self.checkpoints.valid(checkpoint(lab.number), key, nodes or lab.nodes)
+
+    def _key(self, chain: list[int]) -> str:
+        return " ".join(self.digest(manifest.lab(n)) for n in chain)
+
+    def _boot(self, nodes: list[str]) -> Restored | None:
+        """The booted state of exactly these nodes, made where there is none."""
+        states = self.machines.states()
+        missing = [n for n in nodes if states[n] == "absent"]
+        stale = not self.checkpoints.valid(BOOTED, "", [n for n in nodes if n not in missing])
+        if stale and len(missing) < len(nodes):
+            raise WorkshopError(
+                "the machines come from another box or topology, or have no checkpoint of "
+                "their first boot; `invoke destroy` makes room for new ones"
+            )
+        state.store(STATE, {"built": [], "digests": {}})
+        restored = None
+        if missing:
+            self.up(missing)
+        if len(missing) < len(nodes):
+            restored = self.checkpoints.restore(BOOTED, nodes)
+        else:
+            self._only(nodes)
+        self._set([])
+        return restored
+
+    def _add(self, nodes: list[str]) -> None:
+        """Bring further nodes, as they booted, to those that run."""
+        self.up([n for n in nodes if n not in self.machines.running()])
+
+    def _only(self, nodes: list[str]) -> None:
+        for node, what in self.machines.states().items():
+            if node not in nodes and what in ("running", "paused"):
+                self.machines.power_off(node)
+
+    # labs
+
+    def lab(self, lab: Lab) -> tuple[float, list[plugin.Check]]:
+        """`invoke lab N`: in whatever state the machines are, build the lab and check it.
+
+        Returns the seconds Build took and the checks.
+        """
+        self._make_way(lab)
+        return self.build(lab)
+
+    def _make_way(self, lab: Lab) -> None:
+        """Have the machines in the state before the lab, or after it."""
+        faults.heal(self.machines)
+        states = self.machines.states()
+        present = [n for n in lab.nodes if states[n] != "absent"]
+        if len(present) == len(lab.nodes) and self.fits(lab):
+            self.up(lab.nodes)
+            return
+        if present:
+            chain = ", ".join(str(n) for n in self.before(lab))
+            what = f"the state after lab {chain}" if chain else "freshly booted machines"
+            if self.changed() and not self.tell.confirm(
+                f"lab {lab.number} starts from {what}; what you changed on the nodes will be "
+                "lost. Go on?"
+            ):
+                raise WorkshopError("nothing was changed; `invoke checkpoint save NAME` keeps it")
+            self.tell.note(f"lab {lab.number} starts from {what}: going there first")
+        self.reset(lab)
+
+    def build(self, lab: Lab) -> tuple[float, list[plugin.Check]]:
+        """Run the lab's Build and its checks on machines that are ready for it."""
+        live = Live(self.machines, lab)
+        chain = self.before(lab)
+        seconds = apply.run(live, steps.parse(lab), "build", self.tell.step, self.tell.done)
+        self._set([*chain, lab.number])
+        checks = plugin.run(live, told=self.tell.check)
+        if all(check.outcome == "passed" for check in checks):
+            key = self._key([*chain, lab.number])
+            self.checkpoints.save(checkpoint(lab.number), key, lab.nodes)
+        return seconds, checks
+
+    def live(self, lab: Lab) -> Live:
+        """The lab's nodes, which must run."""
+        live = Live(self.machines, lab)
+        states = self.machines.states()
+        off = [node for node in lab.nodes if states[node] != "running"]
+        if off:
+            raise WorkshopError(
+                f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} not running; "
+                f"`invoke lab {lab.number}` builds the lab"
+            )
+        return live
+
+    def changed(self) -> bool:
+        """Whether a reader had a shell on a node since the last restore."""
+
+        def mark(node: str) -> bool:
+            try:
+                return self.machines.remote(node).run(f"test -e {CHANGED}", check=False).ok
+            except NodeLost:
+                return False
+
+        running = self.machines.running()
+        return any(parallel(mark, running).values()) if running else False
+
+
+def measured(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def box(say: Callable[[str], None]) -> Box:
+    """The box, built where there is none."""
+    from workshop import box as boxes
+
+    return cached_box(ROOT) or boxes.build(ROOT, say)

@@ -1,0 +1,90 @@
+"""Evidence that a lab is proved: `proved.json`, keyed by a digest of all it depends on."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from workshop import manifest
+from workshop.manifest import ROOT, Lab
+
+FILE = "proved.json"
+# what a proof does not depend on: modules that only show or publish
+SHOWING = {"site", "show", "evidence"}
+
+
+def digest(lab: Lab, recipe: str) -> str:
+    """A digest of the lab, what it requires, the topology, the box's recipe and the engine."""
+    total = hashlib.sha256(recipe.encode())
+    folders = [manifest.lab(n).folder for n in manifest.closure(lab.file.requires)]
+    paths = [ROOT / "labs" / "cluster.toml"]
+    for folder in [*folders, lab.folder]:
+        paths += [
+            p
+            for p in sorted(folder.rglob("*"))
+            if p.is_file() and p.name != FILE and "__pycache__" not in p.parts
+        ]
+    paths += [p for p in sorted((ROOT / "workshop").glob("*.py")) if p.stem not in SHOWING]
+    for path in paths:
+        total.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o111}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def read(lab: Lab) -> dict[str, Any]:
+    """The lab's recorded evidence; empty when there is none."""
+    path = lab.folder / FILE
+    if not path.exists():
+        return {}
+    data: dict[str, Any] = json.loads(path.read_text())
+    return data
+
+
+def stale(lab: Lab, recipe: str) -> str:
+    """Why the evidence does not hold, in one line; empty when it does."""
+    recorded = read(lab)
+    if not recorded:
+        return "it was never proved"
+    if recorded.get("digest") != digest(lab, recipe):
+        return f"it changed since it was proved on {recorded.get('date', '?')}"
+    return incomplete(lab, recorded)
+
+
+def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
+    """What the evidence lacks: a check, mutation or fault not proved; empty when whole."""
+    for name in lab.mutations:
+        entry = recorded.get("checks", {}).get(name, {})
+        if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
+            return f"its check {name} is not proved three ways"
+    for name in lab.file.faults:
+        if recorded.get("faults", {}).get(name, {}).get("wrong", "missing"):
+            return f"its fault {name} is not proved"
+    return ""
+
+
+def write(lab: Lab, recipe: str, accelerator: str, cpu: str, found: dict[str, Any]) -> None:
+    """Record evidence; the commit it belongs to is found through git by whoever shows it."""
+    record = {
+        "digest": digest(lab, recipe),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "accelerator": accelerator,
+        "cpu": cpu,
+        **found,
+    }
+    path = lab.folder / FILE
+    path.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n")
+
+
+def processor() -> str:
+    """The processor's model and the number of cores; never the machine's name."""
+    import os
+
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return f"{model}, {os.cpu_count()} cores"

@@ -1,0 +1,169 @@
+"""Let a declared fault happen under the probe, and judge the outcome.
+
+One function serves `invoke break`, the page's fault blocks, the demo and the tests.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from workshop import faults, state
+from workshop.errors import WorkshopError
+from workshop.live import Live
+from workshop.manifest import Fault
+from workshop.probe import Outage, Probe
+from workshop.waiting import eventually
+
+BASELINE = 20  # good requests before anything is broken
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a fault, or its healing, did to the visitors, and whether it was as declared."""
+
+    fault: str
+    node: str
+    outage: Outage
+    bound: float  # seconds of outage allowed
+    holders: list[str]
+    settled: float  # seconds until the declared outcome stood
+    wrong: str = ""  # empty: as declared
+
+    def __str__(self) -> str:
+        held = " and ".join(self.holders) or "no node"
+        text = f"{self.outage}; the address is now on {held}"
+        return f"{text}. NOT AS DECLARED: {self.wrong}" if self.wrong else text
+
+
+class Trial:
+    """One declared fault of a lab, aimed at whoever holds the address now."""
+
+    def __init__(self, live: Live, name: str, on: str | None = None) -> None:
+        self.live, self.name = live, name
+        lab = live.lab
+        if name not in lab.file.faults:
+            known = ", ".join(lab.file.faults) or "none"
+            raise WorkshopError(f"lab {lab.number} has no fault {name!r}; it has: {known}")
+        self.declared: Fault = lab.file.faults[name]
+        self.holder = self._holder()
+        candidates = [n for n in self._pair() if n != self.holder]
+        self.peer = candidates[0] if candidates else self.holder
+        aim = on or self.declared.on
+        self.node = {"holder": self.holder, "peer": self.peer}.get(aim, aim)
+        if self.node not in lab.nodes:
+            raise WorkshopError(
+                f"{aim!r} is no node of lab {lab.number}; it has: {', '.join(lab.nodes)}"
+            )
+        self.other = self.peer if self.node == self.holder else self.holder
+        self.token = ""
+
+    def _pair(self) -> list[str]:
+        """The nodes that may hold the address: the group of the lab that has the holder."""
+        for members in self.live.lab.cluster.groups.values():
+            if self.holder in members and set(members) <= set(self.live.nodes):
+                return members
+        return self.live.nodes
+
+    def _holder(self) -> str:
+        holders = self.live.holders()
+        if len(holders) != 1:
+            raise WorkshopError(
+                f"lab {self.live.lab.number} is not whole: its address is on "
+                f"{' and '.join(holders) or 'no node'}; `invoke heal`, or `invoke reset "
+                f"{self.live.lab.number}` and `invoke lab {self.live.lab.number}`"
+            )
+        return holders[0]
+
+    def _probe(self, phase: str) -> Probe:
+        output = state.path(f"probe/{self.live.lab.number}-{self.name}-{phase}.jsonl")
+        return Probe(self.live.url, self.live.lab.file.says, output)
+
+    def _seconds(self, expression: str | float) -> float:
+        return self.live.lab.seconds(expression) * self.live.machines.host.patience
+
+    def _baseline(self, probe: Probe) -> None:
+        try:
+            eventually(lambda: probe.good_lately(BASELINE), 60, "twenty good answers in a row", 0.2)
+        except AssertionError:
+            raise WorkshopError(
+                f"{self.live.url} does not answer well before the fault; `invoke check "
+                f"{self.live.lab.number}` says why"
+            ) from None
+
+    def strike(self) -> Verdict:
+        """Make the fault happen and wait for its declared outcome; the fault stays."""
+        bound = self._seconds(self.declared.outage)
+        with self._probe("fault") as probe:
+            self._baseline(probe)
+            plan = faults.plan(self.live.lab, self.name, self.node, self.other)
+            started = time.monotonic()
+            self.token = faults.inject(self.live.machines, self.name, plan)
+            wrong = self._await(lambda: self._serves(probe), bound + 30, "the declared outcome")
+            settled = time.monotonic() - started
+            settle = self._seconds(self.declared.settle)
+            deadline = time.monotonic() + settle
+            while not wrong and time.monotonic() < deadline:
+                time.sleep(1)
+                if not self._serves(probe, lately=3):
+                    wrong = f"the outcome did not last for {settle:.0f} s"
+        outage = probe.outage()
+        wrong = wrong or self._too_long(outage, bound)
+        return Verdict(
+            self.name, self.node, outage, bound, self.live.holders(), round(settled, 1), wrong
+        )
+
+    def _too_long(self, outage: Outage, bound: float) -> str:
+        if self.declared.serves == "nobody" or outage.void:
+            return ""
+        if outage.seconds > bound:
+            return f"an outage of {outage.seconds:.1f} s, {bound:.0f} s allowed"
+        return ""
+
+    def _serves(self, probe: Probe, lately: int = 10) -> bool:
+        holders = self.live.holders()
+        samples = probe.samples()[-lately:]
+        good = len(samples) == lately and all(s.good for s in samples)
+        match self.declared.serves:
+            case "holder":
+                return good and holders == [self.holder]
+            case "peer":
+                return good and holders == [self.peer]
+            case "both":
+                return len(holders) == 2
+            case "nobody":
+                return len(samples) == lately and not any(s.good for s in samples)
+            case _:
+                return good and len(holders) == 1
+
+    def _await(self, condition: object, within: float, what: str) -> str:
+        try:
+            eventually(condition, within, what, 0.5)  # type: ignore[arg-type]
+        except AssertionError as error:
+            return f"{error}; the address is on {' and '.join(self.live.holders()) or 'no node'}"
+        return ""
+
+    def recover(self) -> Verdict:
+        """Undo the fault and wait until the cluster is whole again."""
+        within = self._seconds(self.declared.heal_within)
+        bound = self._seconds(self.declared.heal_outage)
+        with self._probe("heal") as probe:
+            started = time.monotonic()
+            faults.heal(self.live.machines, self.token or None)
+            wrong = self._await(lambda: self._whole(probe), within, "one holder and good answers")
+            if not wrong and (settle := self._seconds(self.declared.heal_settle)):
+                time.sleep(settle)
+                wrong = self._await(lambda: self._whole(probe), within, "the same a while later")
+            settled = time.monotonic() - started
+        outage = probe.outage()
+        if not wrong and outage.seconds > bound and self.declared.serves not in ("nobody",):
+            wrong = f"healing cost an outage of {outage.seconds:.1f} s, {bound:.0f} s allowed"
+        return Verdict(
+            self.name, self.node, outage, bound, self.live.holders(), round(settled, 1), wrong
+        )
+
+    def _whole(self, probe: Probe) -> bool:
+        holders = self.live.holders()
+        wanted = {"holder": [self.holder], "peer": [self.peer]}.get(self.declared.after_heal)
+        right = holders == wanted if wanted else len(holders) == 1
+        return right and probe.good_lately()
