@@ -7,6 +7,7 @@ from typing import Any
 from invoke import Collection, task
 
 from workshop import commands
+from workshop.cli import optional
 
 
 @task
@@ -15,10 +16,10 @@ def box(_c: Any, rebuild: bool = False) -> None:
     commands.box(rebuild)
 
 
-@task(optional=["nodes"], help={"nodes": "nodes or groups, separated by commas; default: all"})
-def up(_c: Any, nodes: str = "all") -> None:
+@task(positional=["nodes"], help={"nodes": "nodes or groups, separated by commas; default: all"})
+def up(_c: Any, nodes: str | None = optional("up", 1)) -> None:
     """Have machines running: create, start or wake them."""
-    commands.up(nodes)
+    commands.up(nodes or "all")
 
 
 @task
@@ -65,12 +66,12 @@ def render(_c: Any, check: bool = False) -> None:
 
 @task(
     name="break",
-    optional=["fault"],
+    positional=["number", "fault"],
     help={"fault": "without one: list them", "on": "a node, `holder` or `peer`"},
 )
-def break_(_c: Any, number: str, fault: str = "", on: str = "") -> None:
+def break_(_c: Any, number: str, fault: str | None = optional("break", 2), on: str = "") -> None:
     """Make a declared fault happen and measure what visitors see."""
-    commands.break_(number, fault, on)
+    commands.break_(number, fault or "", on)
 
 
 @task
@@ -79,10 +80,10 @@ def heal(_c: Any) -> None:
     commands.heal()
 
 
-@task
-def reset(_c: Any, number: str = "") -> None:
+@task(positional=["number"])
+def reset(_c: Any, number: str | None = optional("reset", 1)) -> None:
     """Go to the state before a lab (default: the one that is built)."""
-    commands.reset(number)
+    commands.reset(number or "")
 
 
 @task
@@ -91,10 +92,10 @@ def skip(_c: Any, number: str) -> None:
     commands.skip(number)
 
 
-@task(help={"action": "save, restore, list or drop"})
-def checkpoint(_c: Any, action: str, name: str = "") -> None:
+@task(positional=["action", "name"], help={"action": "save, restore, list or drop"})
+def checkpoint(_c: Any, action: str, name: str | None = optional("checkpoint", 2)) -> None:
     """Keep the whole cluster under a name of your own, or go back to it."""
-    commands.checkpoint(action, name)
+    commands.checkpoint(action, name or "")
 
 
 @task

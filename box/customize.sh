@@ -53,8 +53,8 @@ module_list() { # in loading order, copied into the initrd
             basename "$path"
         done
 }
-module_list virtio_pci virtio_blk virtio_net >"$initrd/modules/virtio"
-module_list ata_piix sd_mod | grep -vxFf "$initrd/modules/virtio" >"$initrd/modules/ide"
+module_list virtio_pci virtio_blk virtio_net button >"$initrd/modules/always"
+module_list ata_piix sd_mod | grep -vxFf "$initrd/modules/always" >"$initrd/modules/ide"
 find "$initrd" -exec touch -hd "@$SOURCE_DATE_EPOCH" {} +
 here sh -c 'cd /tmp/initrd && find . | LC_ALL=C sort | cpio -o -H newc --reproducible --owner=0:0 --quiet' >initrd.img
 rm -r "$initrd"
@@ -77,6 +77,8 @@ here systemctl preset-all 2>/dev/null
 sed 's/#.*//' "$BOX/masked-units" | while read -r unit; do
     [ -z "$unit" ] || ln -sf /dev/null "$root/etc/systemd/system/$unit"
 done
+# rsyslog's own start wants its alias, which "disable" removed.
+ln -s /lib/systemd/system/rsyslog.service "$root/etc/systemd/system/syslog.service"
 # Of systemd's generators a lab VM needs the ones for fstab and init scripts.
 mkdir -p "$root/etc/systemd/system-generators"
 for generator in "$root"/lib/systemd/system-generators/*; do

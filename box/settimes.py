@@ -15,7 +15,7 @@ def settimes(image: str, epoch: int) -> None:
     with open(image, "r+b") as disk:
         disk.seek(1024)
         superblock = disk.read(1024)
-        inodes, blocks, _, _, _, first_block, log_size = struct.unpack_from("<7I", superblock)
+        _, blocks, _, _, _, first_block, log_size = struct.unpack_from("<7I", superblock)
         blocks_per_group, _, inodes_per_group = struct.unpack_from("<3I", superblock, 32)
         (inode_size,) = struct.unpack_from("<H", superblock, 88)
         block_size = 1024 << log_size

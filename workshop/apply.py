@@ -75,9 +75,7 @@ def execute(live: Live, page: Page, step: Step, rendered: list[render.File]) -> 
     return Done(step, output, time.monotonic() - begin)
 
 
-def _dispatch(
-    live: Live, page: Page, step: Step, rendered: list[render.File]
-) -> dict[str, str]:
+def _dispatch(live: Live, page: Page, step: Step, rendered: list[render.File]) -> dict[str, str]:
     if step.kind == "install":
         files = render.installed(page, step, rendered)
         commands = {

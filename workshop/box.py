@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import WorkshopError
+from workshop.errors import WorkshopError
 
 Say = Callable[[str], None]
 
@@ -31,7 +32,8 @@ RELEASE = "bookworm"
 EPOCH = 1767225600  # 2026-01-01: no file in the image is younger
 NEEDED_BYTES = 6_000_000_000  # root, raw image and packed boxes while building
 DISK_GIB = 6  # as in box/disk.sh
-PROVIDERS = ("libvirt", "virtualbox")
+STOP_SECONDS = 30.0  # for an interrupted command to end
+REMOVE_TRIES = 50
 TOOLS = {  # program: Debian package
     "mmdebstrap": "mmdebstrap",
     "apt-ftparchive": "apt-utils",
@@ -290,10 +292,37 @@ def as_root(command: list[str], environment: dict[str, str]) -> list[str]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder that may hold root's files."""
+    """Remove a folder that may hold root's files.
+
+    Raises WorkshopError if it is still there after several tries: what an
+    interrupted build started may still write to it for a moment.
+    """
+    command = as_root(["rm", "-rf", "--one-file-system", str(folder)], {})
+    for _ in range(REMOVE_TRIES):
+        if not folder.exists():
+            return
+        subprocess.run(command, stderr=subprocess.DEVNULL)
+        time.sleep(0.2 if folder.exists() else 0)
     if folder.exists():
-        command = ["rm", "-rf", "--one-file-system", str(folder)]
-        subprocess.run(as_root(command, {}), check=True)
+        raise WorkshopError(f"{folder} cannot be removed: run '{shlex.join(command)}'")
+
+
+def run_to_its_end(command: list[str], **options: Any) -> int:
+    """Run a command; gives its exit status.
+
+    Where we are interrupted, it is told to stop and has STOP_SECONDS to undo
+    its mounts.
+    """
+    with subprocess.Popen(command, **options) as process:
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
 
 
 def host_apt_options() -> list[str]:
@@ -362,11 +391,11 @@ class Builder:
         }
         arguments = as_root(list(command), environment) if root else list(command)
         with self.log.open("a") as log:
-            done = subprocess.run(
+            code = run_to_its_end(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.work, pass_fds=(self.lock_file.fileno(),),
             )  # fmt: skip
-        if done.returncode:
+        if code:
             lines = [line for line in self.log.read_text(errors="replace").splitlines() if line]
             errors = [line for line in lines if line.startswith("E:")] or lines or ["no output"]
             program = Path(command[0]).name

@@ -124,7 +124,9 @@ class Checkpoints:
     def drop(self, name: str) -> None:
         """Forget the checkpoint and free its space on the nodes that run."""
         if name not in self.all():
-            raise WorkshopError(f"there is no checkpoint {name!r}; there are: {', '.join(self.all())}")
+            raise WorkshopError(
+                f"there is no checkpoint {name!r}; there are: {', '.join(self.all())}"
+            )
         running = set(self.machines.running())
         for node in self.nodes(name):
             if node in running:

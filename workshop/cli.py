@@ -15,7 +15,8 @@ from workshop import show as screen
 from workshop.course import Course, Watchers, box
 from workshop.errors import WorkshopError
 from workshop.machines import Machines
-from workshop.manifest import ROOT
+
+VALUED = {"-o", "--on", "-r", "--run", "-l", "--lab"}  # flags that take the next word
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -44,6 +45,24 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             sys.exit(1)
 
     return framed
+
+
+def optional(name: str, position: int, words: list[str] | None = None) -> str | None:
+    """Default of an optional positional argument, which Invoke does not know.
+
+    None, which makes Invoke take the next word, where the command line gives a word for
+    this `position` (from 1) after the task's name; else the empty string.
+    """
+    line = sys.argv[1:] if words is None else words
+    if name not in line:
+        return ""
+    bare, skip = 0, False
+    for word in line[line.index(name) + 1 :]:
+        if skip or word.startswith("-"):
+            skip = not skip and word in VALUED
+        else:
+            bare += 1
+    return None if bare >= position else ""
 
 
 def _terminate(*_: object) -> None:
@@ -96,6 +115,3 @@ def visitor() -> Iterator[Machines]:
         raise WorkshopError("nothing runs here; `invoke up` or `invoke lab 1` starts it")
     host.enter(where)
     yield Machines(manifest.cluster_of(), where)
-
-
-__all__ = ["ROOT", "command", "confirm", "course", "machines", "visitor"]

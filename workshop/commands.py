@@ -100,7 +100,9 @@ def status() -> None:
     screen.line(f"labs built: {', '.join(map(str, built)) or 'none'}")
     for entry in faults.active():
         left = max(entry["until"] - time.time(), 0)
-        screen.line(f"fault in force: {entry['name']} (undoes itself in {left:.0f} s; `invoke heal`)")
+        screen.line(
+            f"fault in force: {entry['name']} (undoes itself in {left:.0f} s; `invoke heal`)"
+        )
 
 
 @command
@@ -144,9 +146,7 @@ def lab(number: str, try_: bool) -> None:
         screen.line(f"built in {seconds:.0f} s, {took:.0f} s with machines and checks")
         _judge(checks, wanted)
         if try_:
-            apply.run(
-                Live(it.machines, wanted), page, "try", screen.step_started, screen.step_done
-            )
+            apply.run(Live(it.machines, wanted), page, "try", screen.step_started, screen.step_done)
     _next(wanted)
 
 
@@ -224,8 +224,10 @@ def break_(number: str, fault: str, on: str) -> None:
         screen.line(f"expected: {trial.declared.expect}")
         verdict = trial.strike()
         screen.line(f"seen: {verdict}")
-        screen.line(f"the fault is in force; it undoes itself in {faults.LIMIT // 60} minutes, or "
-                    "now with: invoke heal")
+        screen.line(
+            f"the fault is in force; it undoes itself in {faults.LIMIT // 60} minutes, or "
+            "now with: invoke heal"
+        )
         if verdict.wrong:
             raise WorkshopError(f"{fault} on {trial.node}: {verdict.wrong}")
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from workshop import apply, evidence, faults, manifest, plugin, state, steps
-from workshop.box import Box
+from workshop.box import Box, recipe_digest
 from workshop.box import cached as cached_box
-from workshop.box import recipe_digest
 from workshop.checkpoints import BOOTED, Checkpoints, Restored
 from workshop.errors import WorkshopError
 from workshop.live import Live
@@ -58,9 +58,9 @@ class Course:
         """Labs built since the machines booted, in order."""
         return [int(n) for n in self._state()["built"]]
 
-    def _state(self) -> dict[str, object]:
-        known: dict[str, object] = state.load(STATE, {"built": [], "digests": {}})
-        return known  # type: ignore[return-value]
+    def _state(self) -> dict[str, Any]:
+        known: dict[str, Any] = state.load(STATE, {"built": [], "digests": {}})
+        return known
 
     def _set(self, built: list[int]) -> None:
         digests = {str(n): self.digest(manifest.lab(n)) for n in built}
@@ -77,7 +77,7 @@ class Course:
     def fits(self, lab: Lab) -> bool:
         """Whether the machines are in the state before this lab, or after it."""
         known = self._state()
-        digests: dict[str, str] = known["digests"]  # type: ignore[assignment]
+        digests: dict[str, str] = known["digests"]
         chain = self.before(lab)
         built = self.built
         if built not in (chain, [*chain, lab.number]):

@@ -107,7 +107,9 @@ def _addresses(node: str, networks: str) -> list[str]:
     names = [n for n in cluster.networks if n != "management"]
     if networks != "all":
         if networks not in names:
-            raise WorkshopError(f"there is no network {networks!r}; there are: all, {', '.join(names)}")
+            raise WorkshopError(
+                f"there is no network {networks!r}; there are: all, {', '.join(names)}"
+            )
         names = [networks]
     return [cluster.address(node, name) for name in names]
 
@@ -175,8 +177,10 @@ def plan(lab: Lab, name: str, node: str, peer: str) -> Plan:
 def _functions(lab: Lab) -> dict[str, Callable[..., Plan]]:
     known: dict[str, Callable[..., Plan]] = {
         f.__name__: f
-        for f in (power_off, pause, unplug, cut, kill, freeze)
-        + (stop_service, clock_jump, fill_disk, netem)
+        for f in (
+            *(power_off, pause, unplug, cut, command, kill),
+            *(freeze, stop_service, clock_jump, fill_disk, netem),
+        )
     }
     own = lab.folder / "faults.py"
     if own.exists():

@@ -84,8 +84,8 @@ class Libvirt:
             if full not in active:
                 self.virsh("net-start", full)
         if POOL not in self.virsh("pool-list", "--all", "--name").split():
-            xml = f"<pool type='dir'><name>{POOL}</name><target><path>{POOL_PATH}</path></target></pool>"
-            self._define("pool-define", xml)
+            target = f"<target><path>{POOL_PATH}</path></target>"
+            self._define("pool-define", f"<pool type='dir'><name>{POOL}</name>{target}</pool>")
             self.virsh("pool-build", POOL)
         if POOL not in self.virsh("pool-list", "--name").split():
             self.virsh("pool-start", POOL)
@@ -179,7 +179,9 @@ class Libvirt:
         if POOL not in self.virsh("pool-list", "--name").split():
             return []
         self.virsh("pool-refresh", POOL, check=False)
-        return [line.split()[0] for line in self.virsh("vol-list", POOL).splitlines() if line.strip()]
+        return [
+            line.split()[0] for line in self.virsh("vol-list", POOL).splitlines() if line.strip()
+        ]
 
     def clean(self) -> None:
         for volume in self._volumes():

@@ -54,16 +54,19 @@ class _Vagrant(vagrant.Vagrant):  # type: ignore[misc]
 
     def _stream_vagrant_command(self, args: list[Any]) -> Iterator[str]:
         command = self._make_vagrant_command(args)
-        with self.err_cm() as errors, subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        ) as process:
+        with (
+            self.err_cm() as errors,
+            subprocess.Popen(
+                command,
+                cwd=self.root,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            ) as process,
+        ):
             assert process.stdout is not None
             try:
                 yield from process.stdout
@@ -187,8 +190,8 @@ class Machines:
         except subprocess.CalledProcessError:
             last = [line for line in log.read_text().splitlines() if line.strip()][-1:]
             raise WorkshopError(
-                f"Vagrant failed: {''.join(last).strip()} (whole story: .workshop/logs/vagrant.log); "
-                "run the command again to resume"
+                f"Vagrant failed: {''.join(last).strip()} (whole story: "
+                ".workshop/logs/vagrant.log); run the command again to resume"
             ) from None
         for node in nodes:
             say(node, "taking over")
@@ -296,9 +299,7 @@ class Machines:
 
     def _first_script(self, node: str) -> str:
         public = Path(f"{state.key()}.pub").read_text().strip()
-        names = "\n".join(
-            f"{self.cluster.address(other)} {other}" for other in self.cluster.nodes
-        )
+        names = "\n".join(f"{self.cluster.address(other)} {other}" for other in self.cluster.nodes)
         interfaces = "\n".join(
             f"auto {network.interface}\niface {network.interface} inet static\n"
             f"    address {self.cluster.address(node, name)}/{network.prefix}"
@@ -367,7 +368,10 @@ sync
 
         def reach(node: str) -> None:
             eventually(
-                lambda: self._reaches(node), within * self.host.patience, f"ssh on {node}", pause=0.2
+                lambda: self._reaches(node),
+                within * self.host.patience,
+                f"ssh on {node}",
+                pause=0.2,
             )
 
         if nodes:

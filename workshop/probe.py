@@ -56,8 +56,9 @@ class Outage:
             return "void: the prober itself was late; run it again on a quieter machine"
         if not self.failed:
             return f"no outage: {self.requests} requests, all good"
+        lost = f"{self.failed} of {self.requests} requests failed"
         open_end = "" if self.ended else ", and still no service at the end"
-        return f"{self.seconds:.1f} s outage, {self.failed} of {self.requests} requests failed{open_end}"
+        return f"{self.seconds:.1f} s outage, {lost}{open_end}"
 
 
 def measure(samples: list[Sample]) -> Outage:
@@ -153,9 +154,8 @@ async def request(url: str, says: str, due: float) -> Sample:
             try:
                 path = parts.path or "/"
                 query = f"?{parts.query}" if parts.query else ""
-                writer.write(
-                    f"GET {path}{query} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
-                )
+                get = f"GET {path}{query} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+                writer.write(get.encode())
                 await writer.drain()
                 answer = (await reader.read(65536 * 4)).decode(errors="replace")
                 while more := await reader.read(65536):

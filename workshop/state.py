@@ -106,8 +106,18 @@ def key() -> Path:
         for leftover in (temporary, temporary.with_suffix(".new.pub")):
             leftover.unlink(missing_ok=True)
         subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lamp-ha-workshop"]
-            + ["-f", str(temporary)],
+            [
+                "ssh-keygen",
+                "-q",
+                "-t",
+                "ed25519",
+                "-N",
+                "",
+                "-C",
+                "lamp-ha-workshop",
+                "-f",
+                temporary,
+            ],
             check=True,
         )
         os.replace(f"{temporary}.pub", f"{file}.pub")

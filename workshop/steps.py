@@ -11,7 +11,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
@@ -163,7 +162,7 @@ def context(lab: Lab) -> dict[str, Any]:
     cluster = lab.cluster
     return {
         **lab.variables,
-        "networks": {name: network for name, network in cluster.networks.items()},
+        "networks": dict(cluster.networks),
         "nodes": {
             node: {name: cluster.address(node, name) for name in cluster.networks} | {"name": node}
             for node in cluster.nodes
@@ -260,7 +259,9 @@ def _step(
         target = attributes.get("name", "")
         if target not in lab.file.faults:
             known = ", ".join(lab.file.faults) or "none"
-            raise WorkshopError(f"{where}: lab {lab.number} has no fault {target!r}; it has: {known}")
+            raise WorkshopError(
+                f"{where}: lab {lab.number} has no fault {target!r}; it has: {known}"
+            )
     elif "on" not in attributes:
         raise WorkshopError(f"{where}: {word} needs on=NODE or on=GROUP")
     else:

@@ -1,0 +1,151 @@
+"""Every lab is proved three ways: before, after, and with each check's one broken line.
+
+The order within a lab matters: before, build, build again, mutations, faults, experiments.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from workshop import apply, evidence, faults, plugin, steps
+from workshop.course import Course, checkpoint
+from workshop.judge import Trial
+from workshop.live import Live
+from workshop.manifest import Lab, Mutation
+from workshop.waiting import eventually
+
+Found = dict[int, dict[str, Any]]
+
+
+def _facts(found: Found, lab: Lab) -> dict[str, Any]:
+    return found.setdefault(lab.number, {"checks": {}, "faults": {}})
+
+
+def _outcomes(checks: list[plugin.Check]) -> dict[str, str]:
+    return {check.name: check.outcome for check in checks}
+
+
+def test_checks_fail_before(lab: Lab, course: Course, found: Found) -> None:
+    course.reset(lab)
+    live = Live(course.machines, lab)
+    checks = plugin.run(live)
+    for check in checks:
+        _facts(found, lab)["checks"].setdefault(check.name, {})["before"] = check.outcome
+    assert {c.name: (c.outcome, c.message) for c in checks if c.outcome != "failed"} == {}
+    watched = [s for s in steps.parse(lab).section("build") if s.watch and s.expect]
+    for step in watched:
+        for node in step.on:
+            seen = live.run(node, step.body, check=False).output
+            assert not step.expect.met(seen), f"{step.where}: {step.expect.text!r} was there before"
+
+
+def test_build_and_checks(lab: Lab, course: Course, found: Found) -> None:
+    seconds, checks = course.build(lab)
+    _facts(found, lab)["build_seconds"] = round(seconds, 1)
+    for check in checks:
+        _facts(found, lab)["checks"].setdefault(check.name, {})["built"] = check.outcome
+    assert {c.name: (c.outcome, c.message) for c in checks if c.outcome != "passed"} == {}
+
+
+def test_build_again_is_harmless(lab: Lab, course: Course) -> None:
+    live = Live(course.machines, lab)
+    before = live.holders() if lab.file.address else []
+    course.build(lab)
+    assert (live.holders() if lab.file.address else []) == before
+
+
+def test_restore_changes_no_holder(lab: Lab, course: Course) -> None:
+    if not lab.file.address:
+        return
+    live = Live(course.machines, lab)
+    before = live.holders()
+    restored = course.checkpoints.restore(checkpoint(lab.number))
+    assert live.holders() == before
+    assert _outcomes(plugin.run(live)) == dict.fromkeys(lab.mutations, "passed")
+    print(f"restored in {restored.load:.1f} s, ssh after {restored.total:.1f} s")
+
+
+def _mutate(live: Live, mutation: Mutation) -> None:
+    for node in live.lab.cluster.members(mutation.on):
+        if mutation.file:
+            old = live.run(node, f"cat {mutation.file}").stdout
+            assert mutation.replace in old, f"{node}: {mutation.file} has no {mutation.replace!r}"
+            new = old.replace(mutation.replace, mutation.by)
+            # written in place: owner and mode stay
+            live.machines.remote(node).put(new.encode(), "/root/.mutated", "0600")
+            live.run(node, f"cat /root/.mutated >{mutation.file}")
+        if mutation.run:
+            live.run(node, mutation.run, timeout=120)
+
+
+def test_mutation_fails_check(lab: Lab, check_name: str, course: Course, found: Found) -> None:
+    mutation = lab.mutations[check_name]
+    course.checkpoints.restore(checkpoint(lab.number))
+    live = Live(course.machines, lab)
+    _mutate(live, mutation)
+    seen: list[plugin.Check] = []
+
+    def fails() -> bool:
+        seen[:] = plugin.run(live, [check_name])
+        return seen[0].outcome == "failed"
+
+    eventually(fails, mutation.within, f"{check_name} fails when its line is broken", 1)
+    _facts(found, lab)["checks"].setdefault(check_name, {})["mutated"] = seen[0].outcome
+    print(f"as it should: {seen[0].message}")
+
+
+def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found: Found) -> None:
+    course.checkpoints.restore(checkpoint(lab.number))
+    faults.forget()
+    live = Live(course.machines, lab)
+    trial = Trial(live, fault_name)
+    try:
+        struck = trial.strike()
+    finally:
+        healed = trial.recover()
+    _facts(found, lab)["faults"][fault_name] = {
+        "on": struck.node,
+        "outage": struck.outage.seconds,
+        "failed": struck.outage.failed,
+        "requests": struck.outage.requests,
+        "bound": struck.bound,
+        "holders": struck.holders,
+        "settled": struck.settled,
+        "heal_outage": healed.outage.seconds,
+        "healed_in": healed.settled,
+        "wrong": struck.wrong or healed.wrong,
+    }
+    print(f"{struck}\nhealed: {healed}")
+    assert not struck.outage.void
+    assert not struck.wrong
+    assert not healed.wrong
+    eventually(
+        lambda: set(_outcomes(plugin.run(live)).values()) == {"passed"}, 60, "all checks pass again"
+    )
+
+
+def test_experiments_of_the_page(lab: Lab, course: Course, found: Found) -> None:
+    page = steps.parse(lab)
+    if not page.section("try"):
+        return
+    course.checkpoints.restore(checkpoint(lab.number))
+    faults.forget()
+    seconds = apply.run(Live(course.machines, lab), page, "try")
+    _facts(found, lab)["try_seconds"] = round(seconds, 1)
+
+
+def test_evidence_is_whole(lab: Lab, found: Found) -> None:
+    assert evidence.incomplete(lab, {**evidence.read(lab), **_some(found, lab)}) == ""
+
+
+def _some(found: Found, lab: Lab) -> dict[str, Any]:
+    facts = _facts(found, lab)
+    return {key: value for key, value in facts.items() if value}
+
+
+@pytest.fixture(autouse=True)
+def _heals(course: Course):
+    yield
+    faults.heal(course.machines)

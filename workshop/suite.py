@@ -1,0 +1,70 @@
+"""`./run test`: what is proved, in which order, and how long each phase took."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from workshop import host, state
+from workshop import show as screen
+from workshop.course import box
+from workshop.errors import WorkshopError
+from workshop.machines import Machines
+from workshop.manifest import ROOT, cluster_of
+
+
+def run(fast: bool, everything: bool, only: int | None) -> None:
+    """Run the phases; the first that fails ends the run, the table of times is printed."""
+    times: list[tuple[str, float]] = []
+    try:
+        if only is None:
+            _phase(times, "ruff", "-m", "ruff", "check", ".")
+            _phase(times, "ruff format", "-m", "ruff", "format", "--check", ".")
+            _phase(times, "mypy", "-m", "mypy")
+            _phase(times, "fast tests", "-m", "pytest", "tests", "--ignore=tests/vm")
+        if fast:
+            screen.line("left out: everything that needs a virtual machine (--fast)")
+        else:
+            _labs(times, everything, only)
+    finally:
+        screen.line("")
+        for name, seconds in times:
+            screen.line(f"{seconds:7.1f} s  {name}")
+        screen.line(f"{sum(s for _, s in times):7.1f} s  in all")
+
+
+def _phase(times: list[tuple[str, float]], name: str, *words: str, **environment: str) -> None:
+    screen.line(f"== {name}")
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env={**os.environ, **environment}, check=False
+    )
+    times.append((name, time.monotonic() - begin))
+    if done.returncode:
+        raise WorkshopError(f"{name} failed; the reason stands above")
+
+
+def _labs(times: list[tuple[str, float]], everything: bool, only: int | None) -> None:
+    with state.lock("test"):
+        begin = time.monotonic()
+        image = box(screen.line)
+        times.append(("box", time.monotonic() - begin))
+        where = host.detect(image.kernel)
+        screen.line(f"virtual machines: {where.provider}, {where.accelerator} ({where.why})")
+        fresh = not host.running()
+        host.enter(where)
+        options = {"WORKSHOP_ALL": "1" if everything else "", "WORKSHOP_LAB": str(only or "")}
+        try:
+            _phase(
+                times, "labs", "-m", "pytest", "tests/vm", "-x", "--durations=0", "-vv",
+                "--durations-min=1", "--no-header", **options,
+            )  # fmt: skip
+        finally:
+            if fresh and os.environ.get("CI"):
+                begin = time.monotonic()
+                Machines(cluster_of(), where).destroy()
+                host.stop()
+                state.forget()
+                times.append(("destroy", time.monotonic() - begin))
