@@ -128,7 +128,25 @@ def test(_c: Any, fast: bool = False, all_: bool = False, lab: str = "") -> None
     commands.test(fast, all_, lab)
 
 
+@task(positional=["slug"], help={"slug": "small letters, digits and -"})
+def new(_c: Any, slug: str) -> None:
+    """Make the folder of a new lab, small and whole."""
+    commands.new(slug)
+
+
+@task(help={"rounds": "of each measurement, three at least"})
+def bench(_c: Any, rounds: int = 3) -> None:
+    """Measure reset, skip, Build and checks against other ways to do the same."""
+    commands.bench(rounds)
+
+
+@task(help={"seed": "draws the signals", "small": "only the points that need no fresh machine"})
+def torture(_c: Any, seed: int = 1, small: bool = False) -> None:
+    """Kill the kit at every boundary of its journal and see whether it survives."""
+    commands.torture(seed, small)
+
+
 namespace = Collection(
     *[box, up, down, destroy, status, ssh, lab, check, render, break_, heal],
-    *[reset, skip, checkpoint, doctor, site, serve, test],
+    *[reset, skip, checkpoint, doctor, site, serve, test, new, bench, torture],
 )

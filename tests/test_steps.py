@@ -163,7 +163,7 @@ def test_a_node_named_twice_runs_once(labs: Path) -> None:
         ("```notes on=lb1\nls\n```", ["notes has no attribute 'on'", "none"]),
         ("```sh on=lb1\n```", ["empty"]),
         ("```install on=lb1\n\n```", ["empty"]),
-        ("```sh on=lb1\nls\n", ["not closed"]),
+        ("```sh on=lb1\nls\n", ["clos"]),
         ("```fault\n```", ["no fault ''", "dark"]),
         ("```fault bright\n```", ["no fault 'bright'", "dark"]),
         ("```fault dark bright\n```", ["'bright'"]),

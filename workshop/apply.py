@@ -59,7 +59,9 @@ def run(
     begin = time.monotonic()
     rendered = render.files(live.lab, secrets_of(live.lab))
     stage(live, rendered)
+    state.journal("staged", lab=live.lab.number)
     for step in page.section(section):
+        state.journal("step", at=step.where)
         started(step)
         ended(execute(live, page, step, rendered))
     return time.monotonic() - begin

@@ -75,7 +75,9 @@ class Checkpoints:
         state.journal("save", checkpoint=name, nodes=nodes)
         parallel(lambda n: hypervisor.pause(domain(n)), nodes)
         try:
+            state.journal("saving")
             parallel(lambda n: hypervisor.save(domain(n), name), nodes)
+            state.journal("saved-paused")
         finally:
             parallel(lambda n: hypervisor.resume(domain(n)), nodes)
         # before anything is configured the nodes know nothing of each other: each node's
@@ -113,7 +115,9 @@ class Checkpoints:
                 hypervisor.start(machines.domain(node), paused=True)
 
         parallel(stand_still, [n for n, what in states.items() if what != "absent"])
+        state.journal("loading")
         parallel(lambda n: hypervisor.load(machines.domain(n), name), wanted)
+        state.journal("loaded")
         parallel(lambda n: hypervisor.resume(machines.domain(n)), wanted)
         load = time.monotonic() - started
         machines.wait_for_ssh(wanted)

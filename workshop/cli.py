@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from workshop import host, manifest, state
+from workshop import faults, host, manifest, state
 from workshop import show as screen
 from workshop.course import Course, Watchers, box
 from workshop.errors import WorkshopError
@@ -88,6 +88,7 @@ def machines(words: str) -> Iterator[Machines]:
 
 def _connected(found: Machines) -> Machines:
     found.hypervisor.prepare()
+    found.recover(faults.frozen())
     return found
 
 
@@ -107,11 +108,19 @@ def course(words: str) -> Iterator[Course]:
         yield Course(found, watchers)
 
 
-@contextlib.contextmanager
-def visitor() -> Iterator[Machines]:
+def visitor() -> Machines:
     """The machines for a command that only looks, which needs no lock and starts nothing."""
     where = host.detect()
     if where.private and not host.running():
         raise WorkshopError("nothing runs here; `invoke up` or `invoke lab 1` starts it")
     host.enter(where)
-    yield Machines(manifest.cluster_of(), where)
+    return Machines(manifest.cluster_of(), where)
+
+
+@contextlib.contextmanager
+def running(words: str) -> Iterator[Machines]:
+    """The machines that are there, for one command that holds the workshop's lock."""
+    with state.lock(words):
+        found = visitor()
+        found.recover(faults.frozen())
+        yield found

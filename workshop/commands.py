@@ -12,7 +12,7 @@ from workshop import apply, faults, host, manifest, plugin, render, state, steps
 from workshop import box as boxes
 from workshop import show as screen
 from workshop.checkpoints import Checkpoints
-from workshop.cli import command, confirm, course, machines, visitor
+from workshop.cli import command, confirm, course, machines, running, visitor
 from workshop.course import CHANGED
 from workshop.errors import WorkshopError
 from workshop.judge import Trial
@@ -78,8 +78,7 @@ def status() -> None:
     """A table of the machines."""
     cluster = manifest.cluster_of()
     try:
-        with visitor() as found:
-            states = found.states()
+        states = visitor().states()
     except WorkshopError as error:
         screen.line(str(error))
         return
@@ -112,24 +111,24 @@ def ssh(node: str, run: str) -> None:
         members = manifest.cluster_of().members(node)
         if members != [node]:
             raise WorkshopError(f"{node!r} is a group; name one of: {', '.join(members)}")
-    with visitor() as found:
-        if node == CLIENT:
-            words = ["bash", "--norc"] if not run else ["bash", "-c", run]
-            os.environ["PS1"] = "client:\\w\\$ "
-            os.execvp("bash", words)
-        what = found.states()[node]
-        if what != "running":
-            raise WorkshopError(f"{node} is {what}; `invoke up {node}` starts it")
-        address, port = found.address(node)
-        words = ["ssh", "-q", "-i", str(state.key()), "-p", str(port)]
-        words += ["-o", f"UserKnownHostsFile={state.path(f'known/{node}')}"]
-        words += ["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", f"root@{address}"]
-        if run:
-            words.append(run)
-        else:
-            words[1:1] = ["-t"]
-            words.append(f"touch {CHANGED}; exec bash -i")
-        os.execvp("ssh", words)
+    found = visitor()
+    if node == CLIENT:
+        words = ["bash", "--norc"] if not run else ["bash", "-c", run]
+        os.environ["PS1"] = "client:\\w\\$ "
+        os.execvp("bash", words)
+    what = found.states()[node]
+    if what != "running":
+        raise WorkshopError(f"{node} is {what}; `invoke up {node}` starts it")
+    address, port = found.address(node)
+    words = ["ssh", "-q", "-i", str(state.key()), "-p", str(port)]
+    words += ["-o", f"UserKnownHostsFile={state.path(f'known/{node}')}"]
+    words += ["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", f"root@{address}"]
+    if run:
+        words.append(run)
+    else:
+        words[1:1] = ["-t"]
+        words.append(f"touch {CHANGED}; exec bash -i")
+    os.execvp("ssh", words)
 
 
 @command
@@ -177,7 +176,7 @@ def check(number: str) -> None:
     """Run a lab's checks."""
     wanted = manifest.lab(number)
     begin = time.monotonic()
-    with state.lock(f"check {wanted.number}"), visitor() as found:
+    with running(f"check {wanted.number}") as found:
         it = Live(found, wanted)
         off = [n for n in wanted.nodes if found.states()[n] == "absent"]
         if off:
@@ -215,7 +214,7 @@ def break_(number: str, fault: str, on: str) -> None:
     if fault not in wanted.file.faults:
         known = ", ".join(wanted.file.faults)
         raise WorkshopError(f"lab {wanted.number} has no fault {fault!r}; it has: {known}")
-    with state.lock(f"break {wanted.number} {fault}"), visitor() as found:
+    with running(f"break {wanted.number} {fault}") as found:
         force = faults.active()
         if force:
             raise WorkshopError(f"{force[0]['name']} is still in force; `invoke heal` first")
@@ -235,7 +234,7 @@ def break_(number: str, fault: str, on: str) -> None:
 @command
 def heal() -> None:
     """Undo every fault."""
-    with state.lock("heal"), visitor() as found:
+    with running("heal") as found:
         healed = faults.heal(found)
     screen.line(f"healed: {', '.join(healed) or 'no fault was in force'}")
 
@@ -335,6 +334,54 @@ def serve(port: int) -> None:
     screen.line(f"http://127.0.0.1:{port}/ (Ctrl-C stops it)")
     words = [sys.executable, "-m", "mkdocs", "serve", "--dev-addr", f"127.0.0.1:{port}", "--quiet"]
     os.execv(sys.executable, words)
+
+
+@command
+def new(slug: str) -> None:
+    """Make a new lab's folder."""
+    from workshop import skeleton
+
+    folder = skeleton.create(slug)
+    number = int(folder.name[:2])
+    screen.line(f"labs/{folder.name}/ is made; next: invoke render, then invoke lab {number}")
+
+
+@command
+def bench(rounds: int) -> None:
+    """Ratios within one run, as Markdown on the screen and both forms in .workshop/."""
+    from workshop import bench as benchmarks
+
+    if rounds < 3:
+        raise WorkshopError("three rounds at least: one figure says nothing")
+    with course("bench") as it:
+        it.reset(manifest.lab(1))
+        rows, ratios = benchmarks.run(it, manifest.lab(1), rounds, screen.line)
+        text, data = benchmarks.report(rows, ratios, it.machines.host)
+        state.write("bench.md", text)
+        state.write("bench.json", data)
+    screen.line("")
+    screen.line(text)
+    screen.line("kept in .workshop/bench.md and bench.json")
+
+
+@command
+def torture(seed: int, small: bool) -> None:
+    """Kill the kit at every boundary of its journal."""
+    from workshop import torture as blows
+
+    begin = time.monotonic()
+    found = blows.run(seed, small)
+    for blow in found:
+        what = blow.survived or ("survived" if blow.hit else "never hit")
+        screen.line(
+            f"{blow.signal:<8} at {blow.point.boundary:<13} of `{blow.point.command}`: {what} "
+            f"({blow.seconds:.0f} s)"
+        )
+    hit = sum(blow.hit for blow in found)
+    screen.line(
+        f"seed {seed}: {hit} of {len(found)} boundaries hit in {time.monotonic() - begin:.0f} s"
+    )
+    blows.judge(found, small)
 
 
 @command

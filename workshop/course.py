@@ -207,7 +207,9 @@ class Course:
         chain = self.before(lab)
         seconds = apply.run(live, steps.parse(lab), "build", self.tell.step, self.tell.done)
         self._set([*chain, lab.number])
+        state.journal("built", lab=lab.number)
         checks = plugin.run(live, told=self.tell.check)
+        state.journal("checks", lab=lab.number)
         if all(check.outcome == "passed" for check in checks):
             key = self._key([*chain, lab.number])
             self.checkpoints.save(checkpoint(lab.number), key, lab.nodes)

@@ -223,6 +223,7 @@ def inject(machines: Machines, name: str, what: Plan, limit: float = LIMIT) -> s
             machines.remote(action.node).run(f"{arm} sh -c {shlex.quote(action.argument)}")
     for action in what.do:
         perform(machines, action, check=False)
+    state.journal("faulted", name=name)
     return token
 
 
@@ -245,7 +246,13 @@ def forget() -> None:
         state.store(FILE, [])
 
 
+def frozen() -> list[str]:
+    """Nodes that a fault in force has frozen."""
+    return [a["node"] for entry in active() for a in entry["undo"] if a["what"] == "resume"]
+
+
 def _undo(machines: Machines, entry: dict[str, Any]) -> None:
+    state.journal("heal", name=entry["name"])
     for fields in entry["undo"]:
         action = Action(**fields)
         with contextlib.suppress(NodeLost, TimedOut):

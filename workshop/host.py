@@ -216,6 +216,7 @@ def _start_private(host: Host) -> None:
         if time.monotonic() > deadline:
             raise WorkshopError(f"the kit's libvirtd did not come up; see {VAR}/log")
         time.sleep(0.05)
+    state.journal("libvirtd-up")
 
 
 def stop() -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from workshop import host as hosts
+from workshop import state
 from workshop.errors import WorkshopError
 from workshop.manifest import Cluster
 
@@ -76,6 +77,9 @@ class Libvirt:
 
     def prepare(self) -> None:
         active = set(self.virsh("net-list", "--name").split())
+        if active >= set(map(network_name, self.cluster.networks)) and self._pool_runs():
+            return
+        state.journal("networks")
         known = set(self.virsh("net-list", "--all", "--name").split())
         for name in self.cluster.networks:
             full = network_name(name)
@@ -87,8 +91,12 @@ class Libvirt:
             target = f"<target><path>{POOL_PATH}</path></target>"
             self._define("pool-define", f"<pool type='dir'><name>{POOL}</name>{target}</pool>")
             self.virsh("pool-build", POOL)
-        if POOL not in self.virsh("pool-list", "--name").split():
+        if not self._pool_runs():
             self.virsh("pool-start", POOL)
+        state.journal("networks-up")
+
+    def _pool_runs(self) -> bool:
+        return POOL in self.virsh("pool-list", "--name").split()
 
     def _define(self, verb: str, xml: str) -> None:
         import tempfile
@@ -176,7 +184,7 @@ class Libvirt:
                 self.virsh("vol-delete", volume, POOL, check=False)
 
     def _volumes(self) -> list[str]:
-        if POOL not in self.virsh("pool-list", "--name").split():
+        if not self._pool_runs():
             return []
         self.virsh("pool-refresh", POOL, check=False)
         return [

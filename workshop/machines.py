@@ -41,6 +41,7 @@ VAGRANT_MILESTONES = {
     "Importing base box": "importing",
     "Booting VM": "booting",
 }
+VAGRANT_PID = "vagrant.pid"
 Say = Callable[[str, str], None]  # node, what it is doing
 
 
@@ -68,7 +69,9 @@ class _Vagrant(vagrant.Vagrant):  # type: ignore[misc]
             ) as process,
         ):
             assert process.stdout is not None
+            state.write(VAGRANT_PID, f"{process.pid}\n")
             try:
+                state.journal("vagrant-runs")
                 yield from process.stdout
             except BaseException:
                 with contextlib.suppress(ProcessLookupError):
@@ -79,6 +82,7 @@ class _Vagrant(vagrant.Vagrant):  # type: ignore[misc]
                 if process.poll() is None:
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         process.wait(10)
+                state.path(VAGRANT_PID).unlink(missing_ok=True)
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
         if process.returncode:
@@ -112,6 +116,17 @@ class Machines:
     def running(self) -> list[str]:
         """Nodes that run."""
         return [node for node, what in self.states().items() if what == "running"]
+
+    def recover(self, frozen: list[str]) -> None:
+        """Clear up after a command that was killed: end its Vagrant, and wake the machines
+        that it left paused, but for those that a fault froze."""
+        file = state.path(VAGRANT_PID)
+        if file.exists():
+            _end_vagrant(int(file.read_text()))
+            file.unlink(missing_ok=True)
+        for node, what in self.states().items():
+            if what == "paused" and node not in frozen:
+                self.hypervisor.resume(self.domain(node))
 
     # reaching them
 
@@ -177,6 +192,7 @@ class Machines:
         self._add_box(say)
         log = state.path("logs/vagrant.log")
         runner = self._vagrant(log)
+        state.journal("vagrant", nodes=nodes)
         try:
             with log.open("a") as stream:
                 for line in runner.up(
@@ -193,9 +209,11 @@ class Machines:
                 f"Vagrant failed: {''.join(last).strip()} (whole story: "
                 ".workshop/logs/vagrant.log); run the command again to resume"
             ) from None
+        state.journal("vagrant-done")
         for node in nodes:
             say(node, "taking over")
         parallel(self._take_over, nodes)
+        state.journal("taken-over")
         for node in nodes:
             say(node, "ready")
 
@@ -344,7 +362,9 @@ sync
             state.journal("remove", domain=domain)
             self.hypervisor.remove(domain)
             removed.append(domain.removeprefix(self.prefix))
+        state.journal("removed")
         self.hypervisor.clean()
+        state.journal("cleaned")
         shutil.rmtree(ROOT / ".vagrant", ignore_errors=True)
         return removed
 
@@ -414,6 +434,21 @@ sync
     def link(self, node: str, network: str, up: bool) -> None:
         """Plug or pull the node's cable in a network."""
         self.hypervisor.link(self.domain(node), self.cluster.mac(node, network), up)
+
+
+def _end_vagrant(pid: int) -> None:
+    """End the Vagrant of a killed command, and its children; another process that has the
+    number by now is left alone."""
+    for number, patience in ((signal.SIGINT, 20.0), (signal.SIGKILL, 5.0)):
+        with contextlib.suppress(OSError):
+            if b"vagrant" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return
+            os.killpg(pid, number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if not Path(f"/proc/{pid}").exists():
+                return
+            time.sleep(0.1)
 
 
 def _report(line: str, say: Say) -> None:

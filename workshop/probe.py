@@ -185,7 +185,8 @@ async def _main(url: str, says: str, output: Path, seconds: float) -> None:
 
         pending: set[asyncio.Task[None]] = set()
         number = 0
-        while number / RATE < seconds:
+        parent = os.getppid()
+        while number / RATE < seconds and os.getppid() == parent:
             due = begin + number / RATE
             await asyncio.sleep(max(due - time.time(), 0))
             task = asyncio.create_task(one(due))

@@ -346,7 +346,7 @@ class LabWriter:
         each = (f for node in step.on for f in by_node[node])
         commands = dict.fromkeys(render.install_command(self.lab, file) for file in each)
         return self.handout.part(
-            "install.html", **common, files=files, commands=code("\n".join(commands), "bash")
+            "install.html", **common, files=files, commands=code("\n".join(commands))
         )
 
     def _choice(self, files: list[render.File]) -> Choice:
@@ -368,7 +368,7 @@ class LabWriter:
             file,
             [f.node for f in group],
             {f.node: f"../../{download(f)}" for f in group[: 1 if len(group) > 1 else None]},
-            None if text is None else code(text, LANGUAGES.get(Path(file.path).suffix, "conf")),
+            None if text is None else code(text, LANGUAGES.get(Path(file.path).suffix, "")),
             difference(before.content, file.content) if before else None,
             {name: stands for name, stands in names.items() if text and stands in text},
         )
@@ -379,8 +379,8 @@ class LabWriter:
             "fault.html",
             **common,
             fault=fault,
-            strike=code(f"invoke break {self.lab.number} {step.target}", "bash"),
-            heal=code("invoke heal", "bash"),
+            strike=code(f"invoke break {self.lab.number} {step.target}"),
+            heal=code("invoke heal"),
             bound=bound(self.lab, fault),
             healing=healing(self.lab, fault),
             measured=measured(self.recorded, step.target),
@@ -412,10 +412,10 @@ def remarks(step: Step) -> list[str]:
     return found
 
 
-def code(text: str, language: str) -> Markup:
-    """A block of code with a copy button; `conf` dims lines that are comments."""
+def code(text: str, language: str = "") -> Markup:
+    """A block of code with a copy button; without a language, only comments are marked."""
     text = text.rstrip("\n")
-    if language == "conf":
+    if not language:
         lines = (html.escape(line, quote=False) for line in text.split("\n"))
         body = "\n".join(
             f'<span class="c1">{line}</span>' if line.lstrip().startswith("#") else line
@@ -588,7 +588,7 @@ def _gathered(pages: list[LabPage]) -> str:
             result.append(
                 f"## {gotcha.title}\n\n{body}\n\n"
                 f'<a class="shown" href="{page.url}#{gotcha.anchor}">'
-                f"Shown in lab {page.lab.number}, {html.escape(page.lab.title.lower())}</a>\n"
+                f"Shown in lab {page.lab.number}: {html.escape(page.lab.title)}</a>\n"
             )
     return "\n".join(result) or "The labs have none yet.\n"
 

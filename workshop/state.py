@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import string
 import subprocess
 import time
@@ -125,8 +126,22 @@ def key() -> Path:
     return file
 
 
+BOUNDARIES = (
+    *("namespace", "libvirtd", "libvirtd-up", "networks", "networks-up"),
+    *("create", "vagrant", "vagrant-runs", "vagrant-done", "taken-over"),
+    *("save", "saving", "saved-paused", "saved", "restore", "loading", "loaded", "restored"),
+    *("staged", "step", "built", "checks", "fault", "faulted", "heal", "healed"),
+    *("remove", "removed", "cleaned"),
+)
+
+
 def journal(event: str, **details: Any) -> None:
-    """Append one line to the journal, synced before anything it announces happens."""
+    """Append one line to the journal, synced before anything it announces happens.
+
+    `event` is one of `BOUNDARIES`: the points at which `invoke torture` kills the kit.
+    """
+    if event not in BOUNDARIES:
+        raise ValueError(f"{event} is no boundary of the journal")
     line = json.dumps({"time": round(time.time(), 3), "event": event, **details})
     try:
         with path("journal").open("a") as stream:
@@ -135,6 +150,10 @@ def journal(event: str, **details: Any) -> None:
             os.fsync(stream.fileno())
     except OSError as error:
         raise WorkshopError(f"cannot write .workshop/journal: {error.strerror}") from None
+    wanted, _, name = os.environ.get("WORKSHOP_TORTURE", "").partition("=")
+    if wanted == event:
+        os.kill(os.getpid(), getattr(signal, name))
+        time.sleep(0.1)  # a signal handler runs at the next line
 
 
 @contextlib.contextmanager

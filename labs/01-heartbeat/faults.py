@@ -1,6 +1,6 @@
 """Faults that only heartbeat knows."""
 
-from workshop import Plan, command
+from workshop import Action, Plan, command
 
 FORGED = """\
 import socket, time
@@ -18,3 +18,12 @@ def forged_message(node: str, peer: str) -> Plan:
     """Tell a node, signed with a wrong key, that its peer is dead; fifty times."""
     script = FORGED.format(node=node, peer=peer)
     return command(peer, f"python3 -c '{script}'")
+
+
+def alone(node: str, peer: str) -> Plan:
+    """One server: the peer's heartbeat is stopped, then the node loses its power."""
+    start = "systemctl start heartbeat"
+    return Plan(
+        [Action(peer, "run", "systemctl stop heartbeat"), Action(node, "off")],
+        [Action(node, "on"), Action(peer, "run", start)],
+    )
