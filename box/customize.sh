@@ -61,7 +61,8 @@ rm -r "$initrd"
 rm -f initrd.img-* "$root"/initrd.img* "$root"/vmlinuz*
 
 echo "== accounts and configuration"
-cp -r "$BOX/files/." "$root/"
+# The checkout's umask must not show in the image.
+tar -C "$BOX/files" --mode=u=rwX,go=rX --owner=0 --group=0 -c . | tar -C "$root" --no-overwrite-dir -x
 chmod 440 "$root"/etc/sudoers.d/*
 here useradd -m -s /bin/bash -p '*' vagrant
 install -d -m 700 "$root/home/vagrant/.ssh"

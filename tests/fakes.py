@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from workshop import hypervisor, machines, manifest, state
+from workshop import cli, host, hypervisor, machines, manifest, state
+from workshop.box import Box
 from workshop.errors import WorkshopError
 from workshop.host import Host
 from workshop.manifest import Lab
@@ -98,6 +100,8 @@ def write_lab(
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
     manifest.load.cache_clear()
+    # pytest imports a checks.py once a process, by its path below the root
+    sys.modules.pop(f"{labs.name}.{name}.checks", None)
     return manifest.load(folder)
 
 
@@ -222,6 +226,15 @@ class Fleet:
             held = recorded("ip-addr-lb2.txt").replace("192.168.56.100", address)
             shown = held if name in holder.split(",") else without
             node.answers = {"ip -o -4 addr show": shown, "": ""}
+
+    def here(self, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+        """Have the commands find these machines as this host's own, with a box."""
+        image = Box(state.path("box"), {"image_sha256": "ab" * 32})
+        monkeypatch.setattr(cli, "box", lambda _say: image)
+        monkeypatch.setattr(host, "detect", lambda *_: HOST)
+        monkeypatch.setattr(host, "enter", lambda _host: None)
+        self.machines.box = image
+        return self
 
     def did(self, verb: str) -> list[str]:
         """Nodes to which the hypervisor did this, in order."""

@@ -201,9 +201,13 @@ def test_one_of_several_faults_is_healed_by_its_token(fleet: Fleet) -> None:
 
 
 def test_the_fault_is_over_after_its_block(fleet: Fleet) -> None:
-    with pytest.raises(KeyboardInterrupt), faults.fault(fleet.machines, "cut", CUT):
-        assert [e["name"] for e in faults.active()] == ["cut"]
-        raise KeyboardInterrupt
+    def stopped() -> None:
+        with faults.fault(fleet.machines, "cut", CUT):
+            assert [e["name"] for e in faults.active()] == ["cut"]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert faults.active() == []
     assert fleet.nodes["lb1"].ran[-1].endswith("nft delete")
 

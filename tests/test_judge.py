@@ -24,7 +24,7 @@ def fault(serves: str = "peer", **more: str | int) -> str:
 
 
 def live(fleet: Fleet, labs: Path, declared: str, page: str = "/") -> Live:
-    toml = f'page = "{page}"\nsays = \'served by (\\w+)\'\n'
+    toml = f"page = \"{page}\"\nsays = 'served by (\\w+)'\n"
     toml += LAB.replace("192.168.56.100", ADDRESS)
     return Live(fleet.machines, write_lab(labs, toml=toml + declared))
 
@@ -36,9 +36,7 @@ def trial(fleet: Fleet, labs: Path, declared: str = "", on: str | None = None) -
 
 def probe(folder: Path, pattern: str) -> Probe:
     """A probe that saw this: a digit is an answer of that director, a dot a failure."""
-    found = [
-        Sample(i / 10, 0, 0.01, mark != ".", by=f"lb{mark}") for i, mark in enumerate(pattern)
-    ]
+    found = [Sample(i / 10, 0, 0.01, mark != ".", by=f"lb{mark}") for i, mark in enumerate(pattern)]
     (folder / "seen").write_text("\n".join(json.dumps(asdict(s)) for s in found))
     return Probe("", "", folder / "seen")
 

@@ -14,6 +14,7 @@ from workshop import machines, state
 from workshop.box import Box
 from workshop.host import Host
 from workshop.machines import Machines
+from workshop.waiting import eventually
 
 
 @pytest.fixture
@@ -172,11 +173,18 @@ def test_the_topology_for_vagrant_is_resolved(boxed: Machines) -> None:
 def test_vagrants_failure_is_one_line_with_its_last_words(
     boxed: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    script = "echo '==> web1: Creating domain'\necho >&2\necho 'Name `web1` is taken.' >&2; exit 1"
+    log = state.path("logs/vagrant.log")
+    script = "echo '==> web1: Creating domain'\necho '==> web1: An error occurred.'\n"
+    script += "echo >&2\necho 'Name `web1` is taken.' >&2; exit 1"
     tool(tmp_path / "bin", "vagrant", script)
     first_in_path(monkeypatch, tmp_path / "bin")
+
+    def busy(_node: str, _doing: str) -> None:
+        """Vagrant says its last words before the kit has read the ones before."""
+        eventually(lambda: "taken" in log.read_text(), 5, "Vagrant's last words", pause=0.01)
+
     with refused("Vagrant failed", "Name `web1` is taken.", "vagrant.log", "again"):
-        boxed.up(["web1"])
+        boxed.up(["web1"], busy)
 
 
 def test_a_host_without_vagrant_is_told_so(

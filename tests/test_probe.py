@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import time
@@ -151,7 +152,7 @@ def test_the_prober_measures_on_its_own_and_ends_with_its_block(tmp_path: Path) 
     found = probe.samples()
     assert process is not None
     assert process.poll() == 0
-    steps = [b.due - a.due for a, b in zip(found, found[1:], strict=False)]
+    steps = [b.due - a.due for a, b in itertools.pairwise(found)]
     assert steps == pytest.approx([0.1] * len(steps), abs=0.01)
 
 

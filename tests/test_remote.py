@@ -20,12 +20,15 @@ from workshop.errors import WorkshopError
 from workshop.remote import Local, NodeLost, Recorded, Result, Ssh, TimedOut, checked, parallel
 
 
+HOST_KEY = paramiko.RSAKey.generate(1024)
+
+
 class Sshd(paramiko.ServerInterface):
     """A small ssh server: runs commands here with bash, or takes a tar archive."""
 
     def __init__(self, key: Path) -> None:
         self.allowed = Path(f"{key}.pub").read_text().split()[1]
-        self.host_key = paramiko.RSAKey.generate(1024)
+        self.host_key = HOST_KEY
         self.archives: list[bytes] = []
         self.status: int | None = None  # exit status to give, whatever was run
         self.logins = 0
@@ -174,7 +177,9 @@ def test_a_damaged_key_is_one_line(sshd: Sshd, tmp_path: Path, content: str | No
         node.run("true")
 
 
-def test_another_machine_at_the_address_is_not_trusted(sshd: Sshd, key: Path, tmp_path: Path) -> None:
+def test_another_machine_at_the_address_is_not_trusted(
+    sshd: Sshd, key: Path, tmp_path: Path
+) -> None:
     known = tmp_path / "known"
     other = paramiko.RSAKey.generate(1024)
     known.write_text(f"[127.0.0.1]:{sshd.port} {other.get_name()} {other.get_base64()}\n")

@@ -283,6 +283,7 @@ def perform(machines: Machines, action: Action, check: bool = True) -> None:
         machines.pause(action.node)
     elif action.what == "resume" and now == "paused":
         machines.resume(action.node)
+        machines.set_clocks([action.node])
     elif action.what in ("unplug", "plug"):
         machines.link(action.node, action.argument, action.what == "plug")
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import difflib
 import functools
 import html
+import itertools
 import logging
+import os
 import posixpath
 import re
 import subprocess
@@ -37,7 +39,7 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 # mkdocs loads this file by its path, also where the package is not installed
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
-from workshop import evidence, manifest, render, steps
+from workshop import evidence, faults, manifest, render, steps
 from workshop.box import recipe_digest
 from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Fault, Lab
@@ -62,6 +64,8 @@ def build(site_dir: Path | None = None, config_file: Path = ROOT / "mkdocs.yml")
     logger = logging.getLogger("mkdocs")
     logger.addHandler(complaints)
     options = {"site_dir": str(site_dir)} if site_dir else {}
+    # an advertisement of the theme's, which would stand in each build's output
+    os.environ.setdefault("NO_MKDOCS_2_WARNING", "1")
     try:
         mkdocs_build.build(load_config(str(config_file), **options))
     except Abort as error:
@@ -179,6 +183,7 @@ class Handout:
             "diagram": self.part("diagram.svg", **shown),
             "gotchas": _gathered(pages),
             "nodes": self.cluster.nodes,
+            "fault_limit": faults.LIMIT,
             "memory": sum(node.memory for node in self.cluster.nodes.values()),
         }
 
@@ -258,7 +263,14 @@ def on_page_content(html: str, page: SitePage, config: MkDocsConfig, files: File
         html = html.replace(plain, f'<div class="admonition gotcha" id="{gotcha.anchor}">', 1)
     mark = re.escape(BLOCK).replace(r"\{\}", r"(\d+)")
     pattern = re.compile(rf"(?:<p>)?{mark}(?:</p>)?")
-    return pattern.sub(lambda match: str(lab_page.blocks[int(match[1])]), html)
+    html = pattern.sub(lambda match: str(lab_page.blocks[int(match[1])]), html)
+    # the theme's copy button finds its block by the nearest id: each block has its own
+    numbers = itertools.count(1)
+    return re.sub(
+        r'<div class="([^"]*\bhighlight)">',
+        lambda match: f'<div class="{match[1]}" id="code-{next(numbers)}">',
+        html,
+    )
 
 
 # A lab's page
@@ -306,11 +318,16 @@ class LabWriter:
         ]
         proof = self.lab_page.proof
         lead = self.handout.part("lead.html", lab=self.lab, requires=requires, proof=proof)
-        title = f"# Lab {self.lab.number}: {self.lab.title}"
+        title = self.lab.title
         if text.lstrip().startswith("# "):
-            title, _, text = text.lstrip().partition("\n")
-        end = self._mark(self.handout.part("proof.html", proof=proof))
-        return f"{title}\n\n{self._mark(lead)}\n\n{text}\n\n{end}\n"
+            title, _, text = text.lstrip().removeprefix("# ").partition("\n")
+        end = self.handout.part(
+            "proof.html", lab=self.lab, proof=proof, faults=self.recorded.get("faults", {})
+        )
+        return (
+            f"# Lab {self.lab.number}: {title}\n\n{self._mark(lead)}\n\n{text}\n\n"
+            f"## Proof\n\n{self._mark(end)}\n"
+        )
 
     def _mark(self, block: Markup) -> str:
         self.lab_page.blocks.append(block)
@@ -324,7 +341,7 @@ class LabWriter:
             return self._fault(step, common)
         expect = step.expect
         see = "You should see"
-        if expect and expect.pattern is not None:
+        if expect and expect.pattern and re.search(r"[\\^$*+?{}\[\]|()]", expect.pattern):
             see += " something that matches"
         elif step.watch:
             see = "Repeat until you see"
@@ -476,7 +493,7 @@ def healing(lab: Lab, fault: Fault) -> str:
         "peer": "the machine that took over serves on",
     }.get(fault.after_heal, "exactly one machine serves")
     return (
-        f"Within {lab.seconds(fault.heal_within):g} s {who}; healing itself costs visitors "
+        f"Within {lab.seconds(fault.heal_within):g} s {who}; undoing it costs visitors "
         f"{_at_most(lab.seconds(fault.heal_outage))}."
     )
 
@@ -486,26 +503,21 @@ def _at_most(seconds: float) -> str:
 
 
 def measured(recorded: dict[str, Any], name: str) -> str:
-    """What the visitors' probe saw when the fault was last proved."""
+    """What the visitors' probe saw when the fault was last proved, and was undone."""
     entry = recorded.get("faults", {}).get(name, {})
-    outage = entry.get("outage")
-    if outage is None or entry.get("wrong"):
+    if "outage" not in entry or entry.get("wrong"):
         return "Not measured yet."
-    if isinstance(outage, dict):
-        if not outage.get("failed"):
-            seen = f"No outage: {outage.get('requests', 0)} requests, all good"
-        else:
-            share = f"{outage['failed']} of {outage.get('requests', '?')} requests failed"
-            seen = f"{outage['seconds']:.1f} s without service, {share}"
-    else:
-        seen = f"{float(outage):.1f} s without service" if float(outage) else "No outage"
-    return f"{seen}, on {recorded.get('date', '?')}, {_kind_of_machine(recorded)}."
+    seen = f"No outage, {entry['requests']} requests all good"
+    if entry["failed"]:
+        share = f"{entry['failed']} of {entry['requests']} requests failed"
+        seen = f"{entry['outage']:.1f} s without service, {share}"
+    undone = f"{entry['heal_outage']:.1f} s" if entry.get("heal_outage") else "nothing"
+    return f"{seen}; undoing it cost {undone} ({recorded.get('date', '?')}, {_machine(recorded)})."
 
 
-def _kind_of_machine(recorded: dict[str, Any]) -> str:
+def _machine(recorded: dict[str, Any]) -> str:
     accelerator = str(recorded.get("accelerator", "?"))
-    kind = ACCELERATORS.get(accelerator, accelerator)
-    return f"{kind} ({recorded.get('cpu', 'unknown processor')})"
+    return ACCELERATORS.get(accelerator, accelerator)
 
 
 def prove(lab: Lab) -> Proof:
@@ -521,7 +533,8 @@ def prove(lab: Lab) -> Proof:
     caught = sum(check.get("mutated") == "failed" for check in checks)
     ended = sum(not fault.get("wrong") for fault in recorded.get("faults", {}).values())
     long = (
-        f"{'Commit ' + commit if commit else 'Not committed yet'}, {_kind_of_machine(recorded)}: "
+        f"{'Commit ' + commit if commit else 'Not committed yet'}; "
+        f"{recorded.get('cpu', 'unknown processor')}, {_machine(recorded)}: "
         f"{_count(passed, 'check')} passed, {_count(caught, 'mutation')} caught, "
         f"{_count(ended, 'fault')} ended as declared."
     )

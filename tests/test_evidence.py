@@ -1,0 +1,134 @@
+"""What was proved, of which state of which files."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import LAB, refused, write_lab
+
+from workshop import evidence
+from workshop.manifest import Lab
+
+FAULT = '\n[faults.dark]\ntitle = "X"\ndoes = "power_off"\nexpect = "Y"\nserves = "peer"\n'
+MUTATION = '[check_x]\non = "lb1"\nrun = "false"\n'
+PROVED: dict[str, Any] = {
+    "checks": {"check_x": {"before": "failed", "built": "passed", "mutated": "failed"}},
+    "faults": {"dark": {"wrong": "", "outage": 12.0}},
+}
+
+
+@pytest.fixture
+def two(
+    labs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    as_the_labs: Callable[[Path], None],
+) -> Lab:
+    """Lab 2, which requires lab 1 and has a check and a fault; lab 3 has nothing to do with it."""
+    monkeypatch.setattr(evidence, "ROOT", tmp_path)
+    as_the_labs(labs)
+    (tmp_path / "workshop").mkdir()
+    for name in ("apply", "show"):
+        (tmp_path / "workshop" / f"{name}.py").write_text("")
+    write_lab(labs, "01-first")
+    write_lab(labs, "03-other")
+    toml = LAB.replace("nodes =", "requires = [1]\nnodes =") + FAULT
+    return write_lab(labs, "02-second", toml, mutations=MUTATION)
+
+
+@pytest.mark.parametrize(
+    ("path", "matters"),
+    [
+        ("labs/02-second/steps.md", True),
+        ("labs/02-second/files/directors/etc/ha.d/ha.cf.j2", True),
+        ("labs/02-second/new.txt", True),
+        ("labs/01-first/lab.toml", True),
+        ("labs/cluster.toml", True),
+        ("workshop/apply.py", True),
+        ("labs/02-second/proved.json", False),
+        ("labs/02-second/__pycache__/checks.pyc", False),
+        ("labs/03-other/lab.toml", False),
+        ("workshop/show.py", False),
+    ],
+)
+def test_the_digest_follows_what_a_proof_depends_on(
+    two: Lab, tmp_path: Path, path: str, matters: bool
+) -> None:
+    before = evidence.digest(two, "recipe")
+    file = tmp_path / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text((file.read_text() if file.exists() else "") + "# changed\n")
+    assert (evidence.digest(two, "recipe") != before) is matters
+
+
+def test_the_digest_follows_the_boxs_recipe_and_the_files_rights(two: Lab) -> None:
+    before = evidence.digest(two, "recipe")
+    assert evidence.digest(two, "recipe") == before
+    assert evidence.digest(two, "another") != before
+    (two.folder / "steps.md").chmod(0o755)
+    assert evidence.digest(two, "recipe") != before
+
+
+def test_evidence_holds_until_something_changes(two: Lab) -> None:
+    assert evidence.stale(two, "recipe") == "it was never proved"
+    evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
+    assert evidence.stale(two, "recipe") == ""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    assert evidence.stale(two, "another") == f"it changed since it was proved on {today}"
+
+
+def test_evidence_says_date_accelerator_and_processor(two: Lab) -> None:
+    evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
+    found = evidence.read(two)
+    assert set(found) == {"digest", "date", "accelerator", "cpu", "checks", "faults"}
+    assert (found["accelerator"], found["cpu"]) == ("tcg", "a processor, 2 cores")
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({}, "its check check_x is not proved three ways"),
+        (PROVED | {"checks": {}}, "its check check_x"),
+        (
+            PROVED
+            | {"checks": {"check_x": {"before": "passed", "built": "passed", "mutated": "failed"}}},
+            "its check check_x",
+        ),
+        (
+            PROVED
+            | {
+                "checks": {"check_x": {"before": "failed", "built": "passed", "mutated": "unknown"}}
+            },
+            "its check check_x",
+        ),
+        (PROVED | {"faults": {}}, "its fault dark is not proved"),
+        (PROVED | {"faults": {"dark": {}}}, "its fault dark is not proved"),
+        (PROVED | {"faults": {"dark": {"wrong": "too long"}}}, "its fault dark is not proved"),
+        (PROVED, ""),
+    ],
+)
+def test_incomplete_evidence_says_what_it_lacks(two: Lab, found: Any, words: str) -> None:
+    evidence.write(two, "recipe", "tcg", "cpu", found)
+    assert words in evidence.stale(two, "recipe")
+    assert bool(words) == bool(evidence.stale(two, "recipe"))
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]"])
+def test_damaged_evidence_is_named(two: Lab, damage: str) -> None:
+    (two.folder / "proved.json").write_text(damage)
+    with refused("02-second/proved.json", "damaged"):
+        evidence.stale(two, "recipe")
+
+
+def test_the_processor_is_told_without_the_machines_name() -> None:
+    assert evidence.processor().endswith(" cores")
+
+
+def test_a_lab_that_requires_a_missing_one_is_refused(two: Lab, labs: Path) -> None:
+    lab = write_lab(labs, "04-lost", LAB.replace("nodes =", "requires = [9]\nnodes ="))
+    with refused("lab '9'"):
+        evidence.digest(lab, "recipe")
