@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from fakes import CLUSTER, Fleet, write_lab  # noqa: E402
 
 from workshop import host, machines, manifest, state  # noqa: E402
 from workshop.manifest import Lab  # noqa: E402
+
+gc.freeze()  # a check runs in a pytest of its own, which collects garbage several times
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +41,7 @@ def apart(
     monkeypatch.setenv("VAGRANT_HOME", str(home / "vagrant.d"))
     for name in ("WORKSHOP_PATIENCE", "WORKSHOP_PROVIDER", "WORKSHOP_PACKAGES"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for a lab's checks
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     forget = host.detect.cache_clear  # a test may put something else in its place
     forget()

@@ -153,7 +153,9 @@ wait()
 """
 
 
-def test_ctrl_c_ends_a_command_with_one_line_and_frees_its_lock(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_command_with_one_line_and_frees_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "state"
     process = subprocess.Popen(
         [sys.executable, "-c", WAITS, str(CHECKOUT), str(folder)],
@@ -164,7 +166,7 @@ def test_ctrl_c_ends_a_command_with_one_line_and_frees_its_lock(tmp_path: Path) 
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    state.FOLDER = folder  # the fixture puts it back
+    monkeypatch.setattr(state, "FOLDER", folder)
     with refused("`invoke wait"), state.lock("check 1"):
         pass
     process.send_signal(signal.SIGINT)

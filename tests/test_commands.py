@@ -350,9 +350,9 @@ def test_a_disk_that_is_full_is_one_line(desk: Desk, monkeypatch: pytest.MonkeyP
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "fsync", full)
-    assert "No space left on device" in desk.refused(commands.lab, "1", False)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert "No space left on device" in desk.refused(commands.lab, "1", False)
 
 
 def test_a_node_that_does_not_come_up_is_one_line(

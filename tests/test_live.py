@@ -31,7 +31,13 @@ def test_a_failing_command_somewhere_is_no_error_everywhere(live: Live, fleet: F
 
 
 def test_a_nodes_files_are_seen_by_testinfra(live: Live, fleet: Fleet) -> None:
-    fleet.nodes["lb1"].answers = {"uname -s": "Linux", "test -e": "", "stat -c": "600"}
+    fleet.nodes["lb1"].answers = {
+        "uname -s": "Linux",
+        "cat /etc/os-release": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\n',
+        "test -e": "",
+        "stat ": "600",
+        "": "",
+    }
     file = live.host("lb1").file("/etc/ha.d/authkeys")
     assert file.exists
     assert file.mode == 0o600

@@ -19,7 +19,6 @@ from workshop import remote, state
 from workshop.errors import WorkshopError
 from workshop.remote import Local, NodeLost, Recorded, Result, Ssh, TimedOut, checked, parallel
 
-
 HOST_KEY = paramiko.RSAKey.generate(1024)
 
 

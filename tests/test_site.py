@@ -158,6 +158,8 @@ class Reading(HTMLParser):
             self.loads.append(found["src"])
         if tag == "link" and found.get("rel") != "canonical":
             self.loads.append(found["href"])
+        if tag == "td":
+            self.text += " "  # cells stand apart
         if tag == "a" and "href" in found:
             self.links.append(found["href"])
         if "id" in found:

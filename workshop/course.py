@@ -251,4 +251,4 @@ def box(say: Callable[[str], None]) -> Box:
     """The box, built where there is none."""
     from workshop import box as boxes
 
-    return cached_box(ROOT) or boxes.build(ROOT, say)
+    return cached_box(ROOT, say) or boxes.build(ROOT, say)

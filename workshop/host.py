@@ -223,15 +223,12 @@ def stop() -> list[str]:
     """Stop the kit's own libvirtd and remove its namespace and files; says what it ended."""
     ended = []
     if Path(f"/run/netns/{NAMESPACE}").exists():
-        own = Path("/proc/self/ns/net").readlink()
         pids = [int(p) for p in run("ip", "netns", "pids", NAMESPACE).stdout.split()]
         daemons = [p for p in pids if _name(p) in ("libvirtd", "dnsmasq", "virtlogd")]
         daemons += [p for p in pids if _name(p).startswith("qemu-system")]
         for pid in daemons:
             ended.append(f"{_name(pid)} ({pid})")
             _end(pid)
-        if own != Path("/proc/1/ns/net").readlink() and os.getpid() in pids:
-            _join(Path("/proc/1/ns/net"))
         run("ip", "netns", "delete", NAMESPACE)
         ended.append(f"network namespace {NAMESPACE}")
     for folder in (RUN, VAR):

@@ -187,6 +187,7 @@ class Machines:
         for node in nodes:
             state.journal("create", domain=self.domain(node))
             shutil.rmtree(ROOT / ".vagrant" / "machines" / node, ignore_errors=True)
+            self._known(node).unlink(missing_ok=True)
         self._resolve()
         self.hypervisor.prepare()
         self._add_box(say)

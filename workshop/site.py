@@ -37,7 +37,8 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 
 # mkdocs loads this file by its path, also where the package is not installed
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+if str(CHECKOUT := Path(__file__).resolve().parent.parent) not in sys.path:
+    sys.path.append(str(CHECKOUT))
 
 from workshop import evidence, faults, manifest, render, steps
 from workshop.box import recipe_digest
@@ -392,11 +393,12 @@ class LabWriter:
 
     def _fault(self, step: Step, common: dict[str, Any]) -> Markup:
         fault = self.lab.file.faults[step.target]
+        aimed = f" --on {','.join(step.on)}" if step.on else ""
         return self.handout.part(
             "fault.html",
             **common,
             fault=fault,
-            strike=code(f"invoke break {self.lab.number} {step.target}"),
+            strike=code(f"invoke break {self.lab.number} {step.target}{aimed}"),
             heal=code("invoke heal"),
             bound=bound(self.lab, fault),
             healing=healing(self.lab, fault),
