@@ -35,13 +35,16 @@ def secrets_of(lab: Lab) -> dict[str, str]:
     return {name: state.secret(name, form) for name, form in render.secret_names(lab).items()}
 
 
-def stage(live: Live, files: list[render.File]) -> None:
-    """Lay all rendered files down on their nodes, below /root/lab-N."""
+def stage(live: Live) -> list[render.File]:
+    """Lay all files that the lab may install down on its nodes, below /root/lab-N."""
+    rendered = render.available(live.lab, secrets_of(live.lab))
+    files = [file for file in rendered if file.node in live.nodes]
     by_node: dict[str, list[tuple[str, str, bytes]]] = {}
     for file in files:
-        entry = (render.staged_path(live.lab, file), "0600", file.content)
+        entry = (render.staged_path(file), "0600", file.content)
         by_node.setdefault(file.node, []).append(entry)
     parallel(lambda n: live.machines.remote(n).put_many(by_node[n]), by_node)
+    return files
 
 
 def run(
@@ -57,8 +60,7 @@ def run(
     file, line, node and command.
     """
     begin = time.monotonic()
-    rendered = render.files(live.lab, secrets_of(live.lab))
-    stage(live, rendered)
+    rendered = stage(live)
     state.journal("staged", lab=live.lab.number)
     for step in page.section(section):
         state.journal("step", at=step.where)
@@ -81,7 +83,7 @@ def _dispatch(live: Live, page: Page, step: Step, rendered: list[render.File]) -
     if step.kind == "install":
         files = render.installed(page, step, rendered)
         commands = {
-            node: " && ".join(render.install_command(live.lab, f) for f in wanted)
+            node: " && ".join(render.install_command(f) for f in wanted)
             for node, wanted in files.items()
         }
         return {n: r.output for n, r in parallel(lambda n: live.run(n, commands[n]), files).items()}

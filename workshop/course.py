@@ -102,8 +102,11 @@ class Course:
         )
 
     def reset(self, lab: Lab) -> Restored | None:
-        """The state before `lab`: from checkpoints where they hold, else built."""
-        return self._reach(self.before(lab), lab.nodes)
+        """The state before `lab`, from checkpoints where they hold, else built; the lab's
+        files lie below /root/lab-N, for a reader who types it."""
+        restored = self._reach(self.before(lab), lab.nodes)
+        apply.stage(Live(self.machines, lab))
+        return restored
 
     def skip(self, lab: Lab) -> Restored | None:
         """The state after `lab`."""

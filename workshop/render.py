@@ -32,6 +32,7 @@ class File:
     mode: str
     stage: str = ""
     source: str = ""  # where it comes from, below labs/
+    lab: int = 0  # number of the lab whose file it is
 
 
 def placeholder(name: str) -> str:
@@ -67,7 +68,7 @@ def files(lab: Lab, secrets: dict[str, str] | None = None) -> list[File]:
             content = _content(lab, source, node, values)
             mode = lab.file.modes.get(path, "0644")
             label = str(source.relative_to(lab.folder.parent))
-            found[key] = File(node, path, content, mode, stage, label)
+            found[key] = File(node, path, content, mode, stage, label, lab.number)
     unknown = set(lab.file.modes) - {f.path for f in found.values()}
     if unknown:
         raise WorkshopError(f"{lab.name}/lab.toml: modes: no file {sorted(unknown)[0]!r} in files/")
@@ -106,40 +107,47 @@ def _content(lab: Lab, source: Path, node: str, secrets: dict[str, str]) -> byte
         raise WorkshopError(f"{name}:{error.lineno}: {error.message}") from None
 
 
+def available(lab: Lab, secrets: dict[str, str] | None = None) -> list[File]:
+    """The lab's files and those of the labs it requires, which an `install` may name."""
+    folder = lab.folder.parent
+    required = [
+        manifest.lab(number, folder) for number in manifest.closure(lab.file.requires, folder)
+    ]
+    return [file for each in (*required, lab) for file in files(each, secrets)]
+
+
 def installed(page: Page, step: Step, rendered: list[File]) -> dict[str, list[File]]:
-    """The files that an `install` step puts in place, by node; a path that no file
-    provides is an error that names the step's line."""
-    result: dict[str, list[File]] = {}
-    for node in step.on:
-        result[node] = []
-        for path in step.paths:
-            result[node].append(_find(page.lab, path, node, step, rendered))
-    return result
+    """The files, of those `available`, that an `install` step puts in place, by node; a path
+    that no file provides is an error that names the step's line."""
+    return {
+        node: [_find(page.lab, path, node, step, rendered) for path in step.paths]
+        for node in step.on
+    }
 
 
 def _find(lab: Lab, path: str, node: str, step: Step, rendered: list[File]) -> File:
+    owner, name = lab, path
     other, _, rest = path.partition(":")
     if rest:
-        named = manifest.lab(other, lab.folder.parent)
-        if named.number not in manifest.closure(lab.file.requires, lab.folder.parent):
+        owner, name = manifest.lab(other, lab.folder.parent), rest.lstrip("/")
+        if owner.number not in manifest.closure(lab.file.requires, lab.folder.parent):
             raise WorkshopError(f"{step.where}: {path}: this lab does not require {other!r}")
-        rendered, path = files(named), rest.lstrip("/")
     for file in rendered:
-        if (file.node, file.stage, file.path) == (node, step.stage, path):
+        if (file.lab, file.node, file.stage, file.path) == (owner.number, node, step.stage, name):
             return file
     stage = f"@{step.stage}" if step.stage else ""
     raise WorkshopError(f"{step.where}: no file in files/ gives {node}{stage} /{path}")
 
 
-def staged_path(lab: Lab, file: File) -> str:
+def staged_path(file: File) -> str:
     """Where the rendered file lies on the node before it is installed."""
     stage = f"@{file.stage}" if file.stage else ""
-    return f"/root/lab-{lab.number}{stage}/{file.path}"
+    return f"/root/lab-{file.lab}{stage}/{file.path}"
 
 
-def install_command(lab: Lab, file: File) -> str:
+def install_command(file: File) -> str:
     """The command that puts the file in place: the page shows it, the engine runs it."""
-    return f"install -D -m {file.mode} {staged_path(lab, file)} /{file.path}"
+    return f"install -D -m {file.mode} {staged_path(file)} /{file.path}"
 
 
 def published(lab: Lab) -> dict[str, bytes]:

@@ -283,7 +283,7 @@ class LabWriter:
     def __init__(self, handout: Handout, lab_page: LabPage) -> None:
         self.handout, self.lab_page = handout, lab_page
         self.lab, self.page = lab_page.lab, lab_page.page
-        self.rendered = render.files(self.lab)
+        self.rendered = render.available(self.lab)
         self.recorded = evidence.read(self.lab)
         self.placed: dict[tuple[str, str], render.File] = {}  # what an earlier step installed
         for number in manifest.closure(self.lab.file.requires, self.lab.folder.parent):
@@ -362,7 +362,7 @@ class LabWriter:
             for index in range(len(step.paths))
         ]
         each = (f for node in step.on for f in by_node[node])
-        commands = dict.fromkeys(render.install_command(self.lab, file) for file in each)
+        commands = dict.fromkeys(render.install_command(file) for file in each)
         return self.handout.part(
             "install.html", **common, files=files, commands=code("\n".join(commands))
         )

@@ -55,7 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def number(item: pytest.Item) -> int:
         params = getattr(item, "callspec", None)
-        return params.params["lab"].number if params and "lab" in params.params else 0
+        return params.params["lab"].number if params and "lab" in params.params else 99
 
     items.sort(key=number)
 

@@ -44,7 +44,9 @@ def _built(course: Course):
 def test_power_comes_back_when_the_kit_was_killed(course: Course) -> None:
     _orphaned(Plan([Action("lb2", "off")], [Action("lb2", "on")]), limit=3)
     course.machines.remote("lb2").close()
-    eventually(lambda: course.machines.states()["lb2"] == "running", 30, "the watchdog's power", 0.2)
+    eventually(
+        lambda: course.machines.states()["lb2"] == "running", 30, "the watchdog's power", 0.2
+    )
     eventually(lambda: not faults.active(), 90, "the fault off the list")
 
 
@@ -77,7 +79,9 @@ def test_a_killed_save_and_a_killed_load_leave_nothing_paused(course: Course) ->
             + {"save": "c.save('mine', '', ['lb1', 'lb2'])", "restore": "c.restore('lab-1')"}[work]
         )
         environment = {**os.environ, "WORKSHOP_TORTURE": f"{boundary}=SIGKILL"}
-        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, env=environment, check=False
+        )
         assert done.returncode == -9
         assert "paused" in course.machines.states().values()
         course.machines.recover([])
