@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 import sys
@@ -15,7 +16,7 @@ sys.path.insert(0, str(CHECKOUT))
 
 from fakes import CLUSTER, Fleet, write_lab  # noqa: E402
 
-from workshop import host, machines, manifest, state  # noqa: E402
+from workshop import faults, host, machines, manifest, state  # noqa: E402
 from workshop.manifest import Lab  # noqa: E402
 
 gc.freeze()  # a check runs in a pytest of its own, which collects garbage several times
@@ -88,6 +89,8 @@ def as_the_labs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], No
 
 
 @pytest.fixture
-def fleet(labs: Path, monkeypatch: pytest.MonkeyPatch) -> Fleet:
+def fleet(labs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     """The small topology's machines on a hypervisor that only remembers; lb1 and lb2 run."""
-    return Fleet(labs, monkeypatch)
+    yield Fleet(labs, monkeypatch)
+    with contextlib.suppress(Exception):
+        faults.forget()  # whatever became of the test, no watchdog outlives it

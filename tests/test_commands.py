@@ -70,7 +70,6 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 REFUSED: dict[tuple[str, ...], list[str]] = {
     ("lab", "99"): ["no lab '99'", "1 (heartbeat)"],
-    ("check", "nowhere"): ["no lab 'nowhere'"],
     ("break", "1", "nonsense"): ["lab 1 has no fault 'nonsense'", "power-off"],
     ("ssh", "nowhere"): ["'nowhere'", "lb1"],
 }
@@ -118,19 +117,6 @@ def test_configs_are_rendered_checked_and_found_out_of_date(copy: Copy) -> None:
     assert said.status == 1
     name = rendered.relative_to(copy.folder)
     assert said.err == f"error: {name} is out of date; `invoke render` renews it\n"
-
-
-def test_a_broken_lab_is_one_line_with_its_place(copy: Copy) -> None:
-    page = next((copy.folder / "labs").glob("01-*")) / "steps.md"
-    whole = page.read_text()
-    try:
-        page.write_text("## Build\n\n```bash\nls\n```\n")
-        said = copy.invoke("lab", "1")
-    finally:
-        page.write_text(whole)
-    assert said.status == 1
-    assert said.err.splitlines() == said.errors
-    assert f"{page.parent.name}/steps.md:3: unknown fence 'bash'" in said.err
 
 
 # in this process, over the fake fleet
@@ -199,6 +185,13 @@ def test_lab_builds_checks_and_says_what_to_look_at(desk: Desk) -> None:
 def test_lab_whose_checks_fail_is_an_error(desk: Desk) -> None:
     write_lab(desk.labs, toml=LAB, checks=GOOD + "    assert False, 'it does not'\n")
     assert "1 of 1 checks did not pass" in desk.refused(commands.lab, "1", False)
+
+
+def test_a_broken_page_is_one_line_with_its_place(desk: Desk) -> None:
+    write_lab(desk.labs, toml=LAB + FAULT, steps="## Build\n\n```bash\nls\n```\n")
+    desk.fleet.hypervisor.did.clear()
+    assert "01-pair/steps.md:3: unknown fence 'bash'" in desk.refused(commands.lab, "1", False)
+    assert desk.fleet.hypervisor.did == []
 
 
 def test_check_says_what_holds(desk: Desk) -> None:

@@ -320,12 +320,9 @@ def doctor() -> None:
 @command
 def site() -> None:
     """Build the handout into site/."""
-    from mkdocs.commands.build import build
-    from mkdocs.config import load_config
+    from workshop import site as handout
 
-    begin = time.monotonic()
-    build(load_config(str(ROOT / "mkdocs.yml")))
-    screen.line(f"site/index.html, built in {time.monotonic() - begin:.1f} s")
+    screen.line(f"site/index.html, built in {handout.build():.1f} s")
 
 
 @command
@@ -333,6 +330,8 @@ def serve(port: int) -> None:
     """Show the handout on 127.0.0.1."""
     screen.line(f"http://127.0.0.1:{port}/ (Ctrl-C stops it)")
     words = [sys.executable, "-m", "mkdocs", "serve", "--dev-addr", f"127.0.0.1:{port}", "--quiet"]
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the theme's advertisement
+    os.chdir(ROOT)
     os.execv(sys.executable, words)
 
 
