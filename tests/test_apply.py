@@ -27,7 +27,7 @@ def page(live: Live, block: str) -> Page:
 
 def done(live: Live, block: str) -> Done:
     found = page(live, block)
-    return apply.execute(live, found, found.steps[0], render.files(live.lab))
+    return apply.execute(live, found, found.steps[0], render.available(live.lab))
 
 
 def test_the_steps_run_in_order_after_the_files_are_laid_down(fleet: Fleet, labs: Path) -> None:

@@ -173,7 +173,7 @@ def test_the_topology_for_vagrant_is_resolved(boxed: Machines) -> None:
 def test_vagrants_failure_is_one_line_with_its_last_words(
     boxed: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = state.path("logs/vagrant.log")
+    log = state.path("logs/vagrant-errors.log")
     script = "echo '==> web1: Creating domain'\necho '==> web1: An error occurred.'\n"
     script += "echo >&2\necho 'Name `web1` is taken.' >&2; exit 1"
     tool(tmp_path / "bin", "vagrant", script)

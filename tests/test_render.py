@@ -67,7 +67,7 @@ def test_nothing_is_rendered_for_nodes_that_the_lab_does_not_have(labs: Path) ->
 def test_stages_lie_side_by_side(labs: Path) -> None:
     lab = write_lab(labs, files={"lb1/etc/x": "first", "lb1@tuned/etc/x": "second"})
     assert content(lab) == {"lb1/etc/x": "first", "lb1@tuned/etc/x": "second"}
-    folders = {render.staged_path(lab, file) for file in render.files(lab)}
+    folders = {render.staged_path(file) for file in render.files(lab)}
     assert folders == {"/root/lab-1/etc/x", "/root/lab-1@tuned/etc/x"}
 
 
@@ -75,7 +75,7 @@ def test_modes_and_sources_are_kept(labs: Path) -> None:
     lab = write_lab(labs, toml=LAB + '[modes]\n"etc/ha.d/ha.cf" = "0600"\n')
     file = render.files(lab)[0]
     assert (file.mode, file.source) == ("0600", "01-pair/files/directors/etc/ha.d/ha.cf.j2")
-    assert render.install_command(lab, file) == (
+    assert render.install_command(file) == (
         "install -D -m 0600 /root/lab-1/etc/ha.d/ha.cf /etc/ha.d/ha.cf"
     )
 
@@ -123,9 +123,9 @@ def test_a_mode_of_no_file_is_refused(labs: Path) -> None:
 # what is installed
 
 
-def installed(lab: Lab) -> dict[str, list[File]]:
+def installed(lab: Lab, secrets: dict[str, str] | None = None) -> dict[str, list[File]]:
     page = steps.parse(lab)
-    return render.installed(page, page.steps[0], render.files(lab))
+    return render.installed(page, page.steps[0], render.available(lab, secrets))
 
 
 def test_an_install_finds_each_nodes_file(lab: Lab) -> None:
@@ -158,16 +158,19 @@ def test_an_install_of_no_file_names_the_line(
         installed(lab)
 
 
-def test_an_install_may_take_a_required_labs_file(labs: Path) -> None:
-    write_lab(labs, "01-first")
+def test_an_install_may_take_a_required_labs_file_secrets_included(labs: Path) -> None:
+    text = {"directors/etc/ha.d/ha.cf.j2": "1 {{ secrets.pair_key }}\n"}
+    write_lab(labs, "01-first", LAB + SECRET, files=text)
     lab = write_lab(
         labs,
         "02-second",
         LAB.replace("nodes =", "requires = [1]\nnodes ="),
         steps=STEPS.replace("/etc/ha.d/ha.cf", "first:etc/ha.d/ha.cf"),
-        files={"lb1/etc/other": "x"},
+        files={"directors/etc/ha.d/ha.cf": "its own"},
     )
-    assert installed(lab)["lb1"][0].path == "etc/ha.d/ha.cf"
+    file = installed(lab, {"pair_key": "sha1 abc"})["lb1"][0]
+    assert file.content == b"1 sha1 abc\n"
+    assert render.install_command(file).endswith("/root/lab-1/etc/ha.d/ha.cf /etc/ha.d/ha.cf")
 
 
 # secrets

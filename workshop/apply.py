@@ -90,7 +90,7 @@ def _dispatch(live: Live, page: Page, step: Step, rendered: list[render.File]) -
     if step.kind == "fault":
         from workshop.judge import Trial
 
-        trial = Trial(live, step.target)
+        trial = Trial(live, step.target, next(iter(step.on), None))
         verdict = trial.strike()
         after = trial.recover()
         for outcome in (verdict, after):

@@ -65,11 +65,15 @@ class Checkpoints:
         started = time.monotonic()
         hypervisor, domain = self.machines.hypervisor, self.machines.domain
         states = self.machines.states()
+        if not nodes:
+            raise WorkshopError("no machine runs, so there is nothing to save; `invoke up` first")
         idle = [node for node in nodes if states[node] != "running"]
         if idle:
             raise WorkshopError(f"{', '.join(idle)} must run to be saved; `invoke up {idle[0]}`")
         known = self.all()
-        others = self.nodes(name) if name == BOOTED else []
+        full = f"{self.base_key()} {key}"
+        kin = name == BOOTED and known.get(name, {}).get("key") == full
+        others = self.nodes(name) if kin else []
         known.pop(name, None)
         state.store(FILE, known)  # a half-saved checkpoint is nobody's
         state.journal("save", checkpoint=name, nodes=nodes)
@@ -83,7 +87,7 @@ class Checkpoints:
         # before anything is configured the nodes know nothing of each other: each node's
         # own `booted` is good company for the others'
         known[name] = {
-            "key": f"{self.base_key()} {key}",
+            "key": full,
             "nodes": sorted({*nodes, *others}),
             "time": time.time(),
         }

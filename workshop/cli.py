@@ -73,7 +73,10 @@ def confirm(question: str) -> bool:
     """Ask on a terminal; elsewhere go on."""
     if not sys.stdin.isatty():
         return True
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -65,7 +66,8 @@ def destroy() -> None:
         removed: list[str] = []
         if not where.private or host.running() or host.VAR.exists():
             host.enter(where)
-            faults.forget()
+            with contextlib.suppress(WorkshopError):  # damaged state goes with the rest
+                faults.forget()
             removed = Machines(manifest.cluster_of(), where).destroy()
         if where.private:
             removed += host.stop()
@@ -208,7 +210,7 @@ def break_(number: str, fault: str, on: str) -> None:
     wanted = manifest.lab(number)
     if not fault:
         for name, declared in wanted.file.faults.items():
-            screen.console.print(f"[bold]{name}[/]: {declared.title}. {declared.expect}")
+            screen.line(f"{name}: {declared.title}. {declared.expect}")
         screen.line(f"`invoke break {wanted.number} NAME`, then `invoke heal`")
         return
     if fault not in wanted.file.faults:

@@ -19,7 +19,7 @@ from workshop.errors import WorkshopError
 from workshop.live import Live
 from workshop.machines import Machines, Say, quiet
 from workshop.manifest import ROOT, Lab
-from workshop.remote import NodeLost, parallel
+from workshop.remote import NodeLost, TimedOut, parallel
 
 STATE = "course.json"
 CHANGED = "/root/.changed"  # a node's own mark that its reader had a shell
@@ -60,6 +60,8 @@ class Course:
 
     def _state(self) -> dict[str, Any]:
         known: dict[str, Any] = state.load(STATE, {"built": [], "digests": {}})
+        if not {"built", "digests"} <= known.keys():
+            raise state.damaged(STATE)
         return known
 
     def _set(self, built: list[int]) -> None:
@@ -93,8 +95,13 @@ class Course:
             parallel(self._settled, created)
             self.tell.note("saving the checkpoint: booted")
             self.checkpoints.save(BOOTED, "", created)
-            if created == nodes:
+            if not self.before_created(created):
                 self._set([])
+
+    def before_created(self, created: list[str]) -> list[str]:
+        """Machines that were there before these were made."""
+        states = self.machines.states()
+        return [node for node, what in states.items() if what != "absent" and node not in created]
 
     def _settled(self, node: str) -> None:
         self.machines.remote(node).run(
@@ -236,7 +243,7 @@ class Course:
         def mark(node: str) -> bool:
             try:
                 return self.machines.remote(node).run(f"test -e {CHANGED}", check=False).ok
-            except NodeLost:
+            except (NodeLost, TimedOut):
                 return False
 
         running = self.machines.running()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop import manifest
+from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Lab
 
 FILE = "proved.json"
@@ -19,8 +20,9 @@ SHOWING = {"site", "show", "evidence"}
 def digest(lab: Lab, recipe: str) -> str:
     """A digest of the lab, what it requires, the topology, the box's recipe and the engine."""
     total = hashlib.sha256(recipe.encode())
-    folders = [manifest.lab(n).folder for n in manifest.closure(lab.file.requires)]
-    paths = [ROOT / "labs" / "cluster.toml"]
+    labs = lab.folder.parent
+    folders = [manifest.lab(n, labs).folder for n in manifest.closure(lab.file.requires, labs)]
+    paths = [labs / "cluster.toml"]
     for folder in [*folders, lab.folder]:
         paths += [
             p
@@ -29,7 +31,8 @@ def digest(lab: Lab, recipe: str) -> str:
         ]
     paths += [p for p in sorted((ROOT / "workshop").glob("*.py")) if p.stem not in SHOWING]
     for path in paths:
-        total.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o111}\0".encode())
+        name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
+        total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
         total.update(path.read_bytes())
     return total.hexdigest()
 
@@ -39,7 +42,15 @@ def read(lab: Lab) -> dict[str, Any]:
     path = lab.folder / FILE
     if not path.exists():
         return {}
-    data: dict[str, Any] = json.loads(path.read_text())
+    try:
+        data = json.loads(path.read_text())
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise WorkshopError(
+            f"{lab.name}/{FILE} is damaged; `git checkout` brings it back, or `invoke test "
+            f"--lab {lab.number}` makes it anew"
+        )
     return data
 
 

@@ -169,7 +169,7 @@ def plan(lab: Lab, name: str, node: str, peer: str) -> Plan:
         options["peer"] = peer
     try:
         result: Plan = function(node, **options)
-    except TypeError as error:
+    except (TypeError, WorkshopError) as error:
         raise WorkshopError(f"{lab.name}/lab.toml: faults.{name}: {error}") from None
     return result
 
@@ -188,7 +188,10 @@ def _functions(lab: Lab) -> dict[str, Callable[..., Plan]]:
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            raise WorkshopError(f"{lab.name}/faults.py: {type(error).__name__}: {error}") from None
         known |= {n: f for n, f in vars(module).items() if inspect.isfunction(f)}
     return known
 
@@ -214,15 +217,19 @@ def inject(machines: Machines, name: str, what: Plan, limit: float = LIMIT) -> s
     }
     state.store(FILE, [*active(), entry])
     state.journal("fault", name=name, token=token)
-    if any(action.what != "run" for action in what.undo):
-        entry["watchdog"] = _watchdog(token, limit)
-        state.store(FILE, [*(e for e in active() if e["token"] != token), entry])
-    for action in what.undo:
-        if action.what == "run":
-            arm = f"systemd-run --quiet --collect --on-active={limit:.0f} --unit=heal-{token}"
-            machines.remote(action.node).run(f"{arm} sh -c {shlex.quote(action.argument)}")
-    for action in what.do:
-        perform(machines, action, check=False)
+    try:
+        if any(action.what != "run" for action in what.undo):
+            entry["watchdog"] = _watchdog(token, limit)
+            state.store(FILE, [*(e for e in active() if e["token"] != token), entry])
+        for action in what.undo:
+            if action.what == "run":
+                arm = f"systemd-run --quiet --collect --on-active={limit:.0f} --unit=heal-{token}"
+                machines.remote(action.node).run(f"{arm} sh -c {shlex.quote(action.argument)}")
+        for action in what.do:
+            perform(machines, action, check=False)
+    except BaseException:
+        heal(machines, token)  # a fault that half happened is no fault
+        raise
     state.journal("faulted", name=name)
     return token
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import os
 import shutil
 import signal
@@ -48,7 +49,14 @@ class Host:
     @property
     def patience(self) -> float:
         """Factor on every time bound; 1 on the reference machine, which has no KVM."""
-        return float(os.environ.get("WORKSHOP_PATIENCE", "1"))
+        text = os.environ.get("WORKSHOP_PATIENCE", "1")
+        try:
+            factor = float(text)
+        except ValueError:
+            factor = 0.0
+        if not 0 < factor < math.inf:
+            raise WorkshopError(f"WORKSHOP_PATIENCE={text}: a factor such as 1 or 2.5 is meant")
+        return factor
 
 
 def run(*command: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -84,10 +85,11 @@ class Live:
         """GET a page as a visitor; `timeout` in seconds."""
         try:
             with urllib.request.urlopen(url, timeout=timeout) as answer:
-                return Answer(answer.status, answer.read().decode(), dict(answer.headers))
+                body = answer.read().decode(errors="replace")
+                return Answer(answer.status, body, dict(answer.headers))
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.read().decode(errors="replace"), dict(error.headers))
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return Answer(0, "", {})
 
     @property

@@ -192,7 +192,7 @@ class Machines:
         self.hypervisor.prepare()
         self._add_box(say)
         log = state.path("logs/vagrant.log")
-        runner = self._vagrant(log)
+        runner = self._vagrant()
         state.journal("vagrant", nodes=nodes)
         try:
             with log.open("a") as stream:
@@ -205,10 +205,11 @@ class Machines:
                     stream.flush()
                     _report(line, say)
         except subprocess.CalledProcessError:
-            last = [line for line in log.read_text().splitlines() if line.strip()][-1:]
+            errors = state.path("logs/vagrant-errors.log").read_text().split("\n")
+            words = [line.strip() for line in errors if line.strip()][-1:]
             raise WorkshopError(
-                f"Vagrant failed: {''.join(last).strip()} (whole story: "
-                ".workshop/logs/vagrant.log); run the command again to resume"
+                f"Vagrant failed: {''.join(words)} (whole story: .workshop/logs/vagrant.log); "
+                "run the command again to resume"
             ) from None
         state.journal("vagrant-done")
         for node in nodes:
@@ -279,7 +280,7 @@ class Machines:
         folder = home / "boxes" / self.box.name.replace("/", "-VAGRANTSLASH-")
         if not list(folder.glob(f"*/{self.host.provider}/metadata.json")):
             say("box", f"adding {self.box.name}")
-            runner = self._vagrant(state.path("logs/vagrant.log"))
+            runner = self._vagrant()
             try:
                 runner.box_add(
                     self.box.name,
@@ -293,10 +294,13 @@ class Machines:
                     "`invoke box --rebuild` builds it again"
                 ) from None
 
-    def _vagrant(self, log: Path) -> _Vagrant:
-        keep = vagrant.make_file_cm(str(log), "a")
+    def _vagrant(self) -> _Vagrant:
+        if shutil.which("vagrant") is None:
+            raise WorkshopError("Vagrant is not installed; `./run doctor` installs it")
+        keep = vagrant.make_file_cm(str(state.path("logs/vagrant.log")), "a")
+        errors = vagrant.make_file_cm(str(state.path("logs/vagrant-errors.log")), "w")
         environment = {**os.environ, "VAGRANT_CHECKPOINT_DISABLE": "1", "VAGRANT_NO_COLOR": "1"}
-        return _Vagrant(root=str(ROOT), out_cm=keep, err_cm=keep, env=environment)
+        return _Vagrant(root=str(ROOT), out_cm=keep, err_cm=errors, env=environment)
 
     def _take_over(self, node: str) -> None:
         """First contact: this workshop's key in, Vagrant's public one out, names and
@@ -388,12 +392,14 @@ sync
         """Until every node runs a command, at most `within` seconds."""
 
         def reach(node: str) -> None:
-            eventually(
-                lambda: self._reaches(node),
-                within * self.host.patience,
-                f"ssh on {node}",
-                pause=0.2,
-            )
+            bound = within * self.host.patience
+            try:
+                eventually(lambda: self._reaches(node), bound, f"ssh on {node}", pause=0.2)
+            except AssertionError:
+                raise NodeLost(
+                    f"{node} did not answer over ssh within {bound:.0f} s; `invoke reset` brings "
+                    "it back as it booted"
+                ) from None
 
         if nodes:
             parallel(reach, nodes)

@@ -6,10 +6,13 @@ Everything here is pure: no network, no virtual machine. A mistake in a file is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import ipaddress
+import itertools
 import re
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -195,7 +198,11 @@ class Lab:
 
 def lab_folders(labs: Path = LABS) -> list[Path]:
     """Folders of all labs, in order of their number."""
-    return sorted(p for p in labs.glob("[0-9][0-9]-*") if (p / "lab.toml").exists())
+    paths = sorted(p for p in labs.glob("[0-9][0-9]-*") if (p / "lab.toml").exists())
+    for path, following in itertools.pairwise(paths):
+        if path.name[:2] == following.name[:2]:
+            raise WorkshopError(f"{path.name} and {following.name} have one number; rename one")
+    return paths
 
 
 def labs(folder: Path = LABS) -> list[Lab]:
@@ -208,7 +215,7 @@ def lab(which: int | str, folder: Path = LABS) -> Lab:
     paths = lab_folders(folder)
     for path in paths:
         if str(which) in (path.name, path.name[3:]) or (
-            str(which).isdigit() and int(which) == int(path.name[:2])
+            str(which).isdecimal() and int(which) == int(path.name[:2])
         ):
             return load(path)
     known = ", ".join(f"{int(p.name[:2])} ({p.name[3:]})" for p in paths)
@@ -234,6 +241,15 @@ def closure(requires: list[int], folder: Path = LABS) -> list[int]:
     return order
 
 
+@contextlib.contextmanager
+def _blamed(place: str) -> Iterator[None]:
+    """Name the file and key that an error inside the block comes from."""
+    try:
+        yield
+    except WorkshopError as error:
+        raise WorkshopError(f"{place}: {error}") from None
+
+
 @functools.cache
 def load(path: Path) -> Lab:
     """The lab in this folder, checked."""
@@ -245,17 +261,29 @@ def load(path: Path) -> Lab:
         for name, table in _toml(source).items():
             mutations[name] = _validate(source, Mutation, table, prefix=f"{name}.")
     result = Lab(path, file, mutations, cluster)
-    try:
+    with _blamed(f"{path.name}/lab.toml: nodes"):
         nodes = result.nodes
-        for fault in file.faults.values():
-            if fault.on not in ("holder", "peer"):
+    for number in file.requires:
+        if not any(int(p.name[:2]) == number for p in lab_folders(path.parent)):
+            raise WorkshopError(f"{path.name}/lab.toml: requires: there is no lab {number}")
+    for name, fault in file.faults.items():
+        if fault.on not in ("holder", "peer"):
+            with _blamed(f"{path.name}/lab.toml: faults.{name}.on"):
                 cluster.members(fault.on)
-        for mutation in mutations.values():
+    for name, mutation in mutations.items():
+        with _blamed(f"{path.name}/mutations.toml: {name}.on"):
             cluster.members(mutation.on)
-    except WorkshopError as error:
-        raise WorkshopError(f"{path.name}/lab.toml: {error}") from None
+        if bool(mutation.file) != bool(mutation.replace) or not (mutation.file or mutation.run):
+            raise WorkshopError(
+                f"{path.name}/mutations.toml: {name}: it breaks nothing; it needs file and "
+                "replace, or run"
+            )
     if not nodes:
         raise WorkshopError(f"{path.name}/lab.toml: nodes: a lab needs at least one")
+    try:
+        re.compile(file.says)
+    except re.error as error:
+        raise WorkshopError(f"{path.name}/lab.toml: says: no regular expression: {error}") from None
     for dest, mode in file.modes.items():
         if not re.fullmatch(r"0[0-7]{3}", mode):
             raise WorkshopError(
@@ -296,9 +324,17 @@ def _label(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+def text(path: Path, name: str = "") -> str:
+    """The text of a file of the workshop, which has to be UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise WorkshopError(f"{name or _label(path)}: not UTF-8 at byte {error.start}") from None
+
+
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(text(path))
     except FileNotFoundError:
         raise WorkshopError(f"{_label(path)} is missing") from None
     except tomllib.TOMLDecodeError as error:

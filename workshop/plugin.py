@@ -34,7 +34,7 @@ class Checks:
         self.live = live
         self.told = told
         self.results: list[Check] = []
-        self._trouble: dict[str, str] = {}
+        self.trouble = ""
 
     @pytest.fixture(name="cluster", scope="session")
     def _cluster(self) -> Live:
@@ -51,8 +51,7 @@ class Checks:
         outcome = yield
         report = outcome.get_result()
         if report.when == "call" or report.outcome != "passed":
-            if any(c.name == item.name for c in self.results):
-                return
+            self.results = [c for c in self.results if c.name != item.name]
             says = inspect.getdoc(getattr(item, "function", None)) or item.name
             verdict: Outcome = "passed" if report.passed else "unknown"
             message = ""
@@ -64,7 +63,13 @@ class Checks:
                 message = (str(value).strip() or type(value).__name__).splitlines()[0]
             check = Check(item.name, says.splitlines()[0], verdict, report.duration, message)
             self.results.append(check)
-            self.told(check)
+        if report.when == "teardown":
+            self.told(self.results[-1])
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            lines = [line for line in str(report.longrepr).splitlines() if line.startswith("E ")]
+            self.trouble = (lines[-1:] or ["E  it cannot be read"])[0].lstrip("E ")
 
 
 def run(
@@ -74,14 +79,17 @@ def run(
     path = live.lab.folder / "checks.py"
     wanted = [f"{path}::{name}" for name in only] if only else [str(path)]
     checks = Checks(live, told)
-    options = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:logging"]
+    off = ("cacheprovider", "terminal", "logging", "unraisableexception")
+    options = [word for name in off for word in ("-p", f"no:{name}")]
     options += ["-o", "python_files=checks.py", "-o", "python_functions=check_*", "-o", "addopts="]
     options += ["--import-mode=importlib", "--rootdir", str(live.lab.folder.parent.parent)]
     started = time.monotonic()
     status = pytest.main([*options, *wanted], plugins=[checks])
+    if status == pytest.ExitCode.INTERRUPTED and not checks.trouble:
+        raise KeyboardInterrupt
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or not checks.results:
         seconds = time.monotonic() - started
-        text = f"pytest could not run it (exit status {int(status)})"
+        text = checks.trouble or f"pytest could not run it (exit status {int(status)})"
         checks.results.append(Check("checks.py", str(path.name), "unknown", seconds, text))
         told(checks.results[-1])
     return checks.results

@@ -52,6 +52,8 @@ class Outage:
     void: bool  # the prober itself was late: measure again
 
     def __str__(self) -> str:
+        if not self.requests:
+            return "nothing was measured"
         if self.void:
             return "void: the prober itself was late; run it again on a quieter machine"
         if not self.failed:
@@ -167,7 +169,8 @@ async def request(url: str, says: str, due: float) -> Sample:
     except OSError as error:
         return Sample(due, late, time.time() - due, False, why=os.strerror(error.errno or 0))
     seconds = time.time() - due
-    status = answer.split(" ", 2)[1] if answer.startswith("HTTP/") else "?"
+    words = answer.split(" ", 2)
+    status = words[1] if answer.startswith("HTTP/") and len(words) > 1 else "?"
     match = re.search(says, answer)
     if status != "200":
         return Sample(due, late, seconds, False, why=f"status {status}")

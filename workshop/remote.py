@@ -220,12 +220,14 @@ class Local:
             done = subprocess.run(
                 ["bash", "-c", command],
                 text=True,
+                errors="replace",
                 capture_output=True,
                 timeout=timeout,
                 stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
-            raise TimedOut(f"client: `{command}` did not end within {timeout:.0f} s") from None
+            first = command.strip().splitlines()[0]
+            raise TimedOut(f"client: `{first}` did not end within {timeout:.0f} s") from None
         seconds = time.monotonic() - started
         return checked(
             Result("client", command, done.returncode, done.stdout, done.stderr, seconds), check

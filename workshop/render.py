@@ -58,12 +58,12 @@ def files(lab: Lab, secrets: dict[str, str] | None = None) -> list[File]:
     values = placeholders(lab) if secrets is None else secrets
     found: dict[tuple[str, str, str], File] = {}
     for owner, stage, source in _sources(lab):
-        nodes = lab.cluster.members(owner)
+        nodes = [node for node in lab.cluster.members(owner) if node in lab.nodes]
         relative = source.relative_to(lab.folder / "files").parts[1:]
         path = "/".join(relative).removesuffix(".j2")
         for node in nodes:
             key = (node, stage, path)
-            if key in found and len(nodes) > 1:
+            if key in found:
                 continue  # the node's own file is there already
             content = _content(lab, source, node, values)
             mode = lab.file.modes.get(path, "0644")
@@ -100,11 +100,16 @@ def _content(lab: Lab, source: Path, node: str, secrets: dict[str, str]) -> byte
     )
     name = source.relative_to(lab.folder.parent)
     try:
-        return environment.from_string(source.read_text()).render(values).encode()
+        text = manifest.text(source, str(name))
+        return environment.from_string(text).render(values).encode()
     except jinja2.UndefinedError as error:
         raise WorkshopError(f"{name}: {error.message}; define it in {lab.name}/lab.toml") from None
     except jinja2.TemplateSyntaxError as error:
         raise WorkshopError(f"{name}:{error.lineno}: {error.message}") from None
+    except WorkshopError:
+        raise
+    except Exception as error:  # whatever an expression may do wrong
+        raise WorkshopError(f"{name}: {error}") from None
 
 
 def available(lab: Lab, secrets: dict[str, str] | None = None) -> list[File]:
@@ -129,7 +134,10 @@ def _find(lab: Lab, path: str, node: str, step: Step, rendered: list[File]) -> F
     owner, name = lab, path
     other, _, rest = path.partition(":")
     if rest:
-        owner, name = manifest.lab(other, lab.folder.parent), rest.lstrip("/")
+        try:
+            owner, name = manifest.lab(other, lab.folder.parent), rest.lstrip("/")
+        except WorkshopError as error:
+            raise WorkshopError(f"{step.where}: {path}: {error}") from None
         if owner.number not in manifest.closure(lab.file.requires, lab.folder.parent):
             raise WorkshopError(f"{step.where}: {path}: this lab does not require {other!r}")
     for file in rendered:

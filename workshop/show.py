@@ -15,7 +15,7 @@ from workshop.apply import Done
 from workshop.plugin import Check
 from workshop.steps import Step
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)
 MARKS = {"passed": "[green]PASS[/]", "failed": "[red]FAIL[/]", "unknown": "[yellow]UNKNOWN[/]"}
 
 
@@ -26,7 +26,9 @@ def line(text: str) -> None:
 
 def error(text: str) -> None:
     """One line that says what is wrong and what to do next."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]error:[/] {escape(text)}")
+    Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
+        f"[red]error:[/] {escape(text)}"
+    )
 
 
 class Board:

@@ -29,9 +29,10 @@ HOST_FOLDER = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") /
 
 def path(name: str) -> Path:
     """A path below `.workshop/`; the folder is made, for its owner only."""
-    FOLDER.mkdir(mode=0o700, exist_ok=True)
     result = FOLDER / name
-    result.parent.mkdir(parents=True, exist_ok=True)
+    if not result.parent.is_dir():
+        FOLDER.mkdir(mode=0o700, exist_ok=True)
+        result.parent.mkdir(parents=True, exist_ok=True)
     return result
 
 
@@ -62,13 +63,21 @@ def write_file(target: Path, text: str, mode: int = 0o644) -> Path:
 def load(name: str, default: Any) -> Any:
     """Content of the JSON file `.workshop/NAME`, or `default` where there is none."""
     try:
-        return json.loads(path(name).read_text())
+        found = json.loads(path(name).read_text())
     except FileNotFoundError:
         return default
-    except json.JSONDecodeError:
-        raise WorkshopError(
-            f".workshop/{name} is damaged; `invoke destroy` removes it and starts afresh"
-        ) from None
+    except ValueError:
+        raise damaged(name) from None
+    if default is not None and not isinstance(found, type(default)):
+        raise damaged(name)
+    return found
+
+
+def damaged(name: str) -> WorkshopError:
+    """The error that says so, and the cure."""
+    return WorkshopError(
+        f".workshop/{name} is damaged; `invoke destroy` removes it and starts afresh"
+    )
 
 
 def store(name: str, value: Any, mode: int = 0o644) -> None:

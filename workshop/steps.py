@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from typing import Any, Literal
 import jinja2
 from markdown_it import MarkdownIt
 
+from workshop import manifest
 from workshop.errors import WorkshopError
 from workshop.manifest import Lab
 
@@ -33,6 +35,7 @@ KEYS = {
 }
 FLAGS = {"fails", "background", "watch"}
 CLIENT = "client"
+ROLES = ("holder", "peer")
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def parse(lab: Lab) -> Page:
     path = lab.folder / "steps.md"
     name = f"{lab.name}/steps.md"
     try:
-        source = path.read_text()
+        source = manifest.text(path)
     except FileNotFoundError:
         raise WorkshopError(f"{name} is missing: a lab is its page") from None
     page = Page(lab, fill_in(source, name, lab))
@@ -124,6 +127,9 @@ def parse(lab: Lab) -> Page:
             continue
         start, end, info, body = token
         where = f"{name}:{start + 1}"
+        lines = page.text.split("\n")
+        if not re.match(r"\s*(```+|~~~+)\s*$", lines[end - 1]) or end - 1 == start:
+            raise WorkshopError(f"{where}: the fence is not closed")
         word, attributes = _attributes(info, where)
         if word == "notes":
             page.notes.append((start, end, body))
@@ -155,6 +161,8 @@ def fill_in(source: str, name: str, lab: Lab) -> str:
     except jinja2.UndefinedError as error:
         line = _line_of(source, str(error))
         raise WorkshopError(f"{name}:{line}: {error.message}; define it in lab.toml") from None
+    except Exception as error:  # whatever an expression may do wrong
+        raise WorkshopError(f"{name}:{_failing_line(error)}: {error}") from None
 
 
 def context(lab: Lab) -> dict[str, Any]:
@@ -170,6 +178,12 @@ def context(lab: Lab) -> dict[str, Any]:
         "groups": cluster.groups,
         "lab": {"number": lab.number, "title": lab.title, "folder": f"/root/lab-{lab.number}"},
     }
+
+
+def _failing_line(error: Exception) -> int:
+    """Line of the template in which an expression failed: Jinja keeps it in the traceback."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == "<template>"]
+    return frames[-1].lineno or 1 if frames else 1
 
 
 def _line_of(source: str, message: str) -> int:
@@ -220,8 +234,9 @@ def _between(text: str, end: int, start: int) -> bool:
 def _expect(
     step: Step, attributes: dict[str, str], body: str, start: int, where: str, end: int
 ) -> Step:
-    if step.kind == "install":
-        raise WorkshopError(f"{where}: an install has no output to expect anything of")
+    if step.kind in ("install", "fault"):
+        what = {"install": "an install has no output", "fault": "a fault's outcome is declared"}
+        raise WorkshopError(f"{where}: {what[step.kind]}: there is nothing to expect here")
     within = attributes.get("within", "0s")
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s", within)
     if not match:
@@ -262,8 +277,14 @@ def _step(
             raise WorkshopError(
                 f"{where}: lab {lab.number} has no fault {target!r}; it has: {known}"
             )
+        nodes = [attributes["on"]] if "on" in attributes else []
+        if nodes and nodes[0] not in (*ROLES, *lab.nodes):
+            known = ", ".join([*ROLES, *lab.nodes])
+            raise WorkshopError(f"{where}: a fault is aimed at one of {known}, not {nodes[0]!r}")
     elif "on" not in attributes:
         raise WorkshopError(f"{where}: {word} needs on=NODE or on=GROUP")
+    elif not body.strip():
+        raise WorkshopError(f"{where}: {word} is empty")
     else:
         for item in attributes["on"].split(","):
             if item == CLIENT and word == "sh":
@@ -281,7 +302,7 @@ def _step(
         kind=word,
         section=section,
         heading=heading,
-        on=nodes,
+        on=list(dict.fromkeys(nodes)),
         body=body.rstrip("\n"),
         line=start + 1,
         end=end,
