@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,64 @@ def test_forget_leaves_another_folders_claim(
     monkeypatch.setattr(state, "ROOT", tmp_path / "second")
     state.forget()
     assert (state.HOST_FOLDER / "owner").exists()
+
+
+FULL_DISK = """
+import os, sys
+from pathlib import Path
+from workshop import state
+from workshop.errors import WorkshopError
+state.FOLDER = Path(sys.argv[1]) / ".workshop"
+state.store("course.json", {"built": [1], "digests": {}})
+state.store("faults.json", [])
+state.secret("old", "{hex}")
+state.journal("create", domain="before")
+filler = os.open(Path(sys.argv[1]) / "filler", os.O_CREAT | os.O_WRONLY)
+try:
+    while True:
+        os.write(filler, bytes(4096))
+except OSError:
+    os.close(filler)
+points = {
+    "course.json": lambda: state.store("course.json", {"built": [2], "digests": {"2": "x" * 5000}}),
+    "faults.json": lambda: state.store("faults.json", [{"name": "x" * 5000}]),
+    "secrets.json": lambda: state.secret("new", "{hex}" * 200),
+    "journal": lambda: state.journal("create", domain="x" * 5000),
+    "key": lambda: state.key(),
+}
+for name, work in points.items():
+    try:
+        work()
+    except WorkshopError as error:
+        print(name, "refused:", error)
+    else:
+        print(name, "WRITTEN")
+assert state.load("course.json", {}) == {"built": [1], "digests": {}}
+assert state.load("faults.json", []) == []
+assert state.secret("old", "{hex}")
+assert not (state.FOLDER / "key").exists()
+(Path(sys.argv[1]) / "filler").unlink()
+state.store("course.json", {"built": [1, 2], "digests": {}})
+state.key()
+print("and on")
+"""
+
+
+def test_five_points_survive_a_disk_that_is_really_full(tmp_path: Path) -> None:
+    """On a file system of 128 kB, full to the last block: a mount of this test's own."""
+    script = tmp_path / "script.py"
+    script.write_text(FULL_DISK)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = f"mount -t tmpfs -o size=128k none {disk} && exec {sys.executable} {script} {disk}"
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-c", mount],
+        env={**os.environ, "PYTHONPATH": str(Path(state.__file__).parent.parent)},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == ["refused:"] * 5
+    assert lines[-1] == "and on"

@@ -25,6 +25,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def framed(*arguments: Any, **options: Any) -> None:
         signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` ignores it
         try:
             function(*arguments, **options)
         except WorkshopError as error:

@@ -64,6 +64,8 @@ def destroy() -> None:
     with state.lock("destroy"):
         where = host.detect()
         removed: list[str] = []
+        if where.private:
+            state.claim()  # another folder's cluster is not touched
         if not where.private or host.running() or host.VAR.exists():
             host.enter(where)
             with contextlib.suppress(WorkshopError):  # damaged state goes with the rest

@@ -111,7 +111,5 @@ def _leftovers() -> Iterator[Finding]:
         ]
         for node in half:
             yield Finding(False, f"{node} is half made", f"invoke up {node}, or invoke destroy")
-        own = {machines.domain(node) for node in machines.cluster.nodes}
-        foreign = sorted(set(machines.hypervisor.states("lamp-ha-")) - own)
-        for name in foreign:
+        for name in machines.orphans():
             yield Finding(False, f"{name} belongs to no folder that still stands", "invoke destroy")

@@ -41,6 +41,7 @@ VAGRANT_MILESTONES = {
     "Importing base box": "importing",
     "Booting VM": "booting",
 }
+FAMILY = "lamp-ha-"  # how the names of all workshops' machines begin
 VAGRANT_PID = "vagrant.pid"
 Say = Callable[[str, str], None]  # node, what it is doing
 
@@ -96,13 +97,14 @@ class Machines:
         self.cluster = cluster
         self.host = host
         self.box = box
-        self.prefix = f"lamp-ha-{state.identifier()}-"
+        self.prefix = f"{FAMILY}{state.identifier()}-"
         self.hypervisor: hypervisor.Hypervisor = (
             hypervisor.Libvirt(host.uri, cluster)
             if host.provider == "libvirt"
             else hypervisor.VirtualBox()
         )
         self._remotes: dict[str, Ssh] = {}
+        state.key()  # before any thread asks for it
 
     def domain(self, node: str) -> str:
         """The machine's name in the hypervisor."""
@@ -127,6 +129,11 @@ class Machines:
         for node, what in self.states().items():
             if what == "paused" and node not in frozen:
                 self.hypervisor.resume(self.domain(node))
+
+    def orphans(self) -> list[str]:
+        """Domains of workshops whose folders are gone: this folder owns the host's cluster."""
+        own = {self.domain(node) for node in self.cluster.nodes}
+        return sorted(set(self.hypervisor.states(FAMILY)) - own)
 
     # reaching them
 
@@ -184,6 +191,11 @@ class Machines:
         return missing
 
     def _create(self, nodes: list[str], say: Say) -> None:
+        if orphans := self.orphans():
+            raise WorkshopError(
+                f"{orphans[0]} is of a workshop whose folder is gone, and is in the way; "
+                f"{self._orphans_cure(orphans)}"
+            )
         for node in nodes:
             state.journal("create", domain=self.domain(node))
             shutil.rmtree(ROOT / ".vagrant" / "machines" / node, ignore_errors=True)
@@ -358,11 +370,18 @@ sync
         if node in self._remotes:
             self._remotes.pop(node).close()
 
+    def _orphans_cure(self, orphans: list[str]) -> str:
+        if self.host.private:
+            return "`invoke destroy` removes it"
+        words = " ".join(f"virsh undefine --remove-all-storage {name};" for name in orphans)
+        return f"if nobody else uses it: {words}"
+
     def destroy(self) -> list[str]:
-        """Remove every machine, network and disk of this workshop; says what it removed."""
+        """Remove every machine, network and disk of this workshop, and in the kit's own
+        libvirtd those of folders that are gone; says what it removed."""
         self.disconnect()
         removed = []
-        domains = self.hypervisor.states(self.prefix)
+        domains = self.hypervisor.states(FAMILY if self.host.private else self.prefix)
         for domain in domains:
             state.journal("remove", domain=domain)
             self.hypervisor.remove(domain)

@@ -115,21 +115,13 @@ def key() -> Path:
         temporary = file.with_name(".key.new")
         for leftover in (temporary, temporary.with_suffix(".new.pub")):
             leftover.unlink(missing_ok=True)
-        subprocess.run(
-            [
-                "ssh-keygen",
-                "-q",
-                "-t",
-                "ed25519",
-                "-N",
-                "",
-                "-C",
-                "lamp-ha-workshop",
-                "-f",
-                temporary,
-            ],
-            check=True,
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lamp-ha-workshop"]
+        done = subprocess.run(
+            [*words, "-f", temporary], capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
+        if done.returncode or not temporary.stat().st_size:
+            why = (done.stderr.strip() or "it wrote nothing").splitlines()[-1]
+            raise WorkshopError(f"cannot make this workshop's key: {why}; free some space")
         os.replace(f"{temporary}.pub", f"{file}.pub")
         os.replace(temporary, file)
     return file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,11 +39,17 @@ def run(fast: bool, everything: bool, only: int | None) -> None:
 def _phase(times: list[tuple[str, float]], name: str, *words: str, **environment: str) -> None:
     screen.line(f"== {name}")
     begin = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env={**os.environ, **environment}, check=False
-    )
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env={**os.environ, **environment}
+    ) as process:
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGINT)  # it heals and undoes before it ends
+            process.wait(120)
+            raise
     times.append((name, time.monotonic() - begin))
-    if done.returncode:
+    if process.returncode:
         raise WorkshopError(f"{name} failed; the reason stands above")
 
 
