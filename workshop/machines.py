@@ -122,10 +122,7 @@ class Machines:
     def recover(self, frozen: list[str]) -> None:
         """Clear up after a command that was killed: end its Vagrant, and wake the machines
         that it left paused, but for those that a fault froze."""
-        file = state.path(VAGRANT_PID)
-        if file.exists():
-            _end_vagrant(int(file.read_text()))
-            file.unlink(missing_ok=True)
+        _end_vagrant()
         for node, what in self.states().items():
             if what == "paused" and node not in frozen:
                 self.hypervisor.resume(self.domain(node))
@@ -380,6 +377,7 @@ sync
         """Remove every machine, network and disk of this workshop, and in the kit's own
         libvirtd those of folders that are gone; says what it removed."""
         self.disconnect()
+        _end_vagrant()
         removed = []
         domains = self.hypervisor.states(FAMILY if self.host.private else self.prefix)
         for domain in domains:
@@ -462,9 +460,18 @@ sync
         self.hypervisor.link(self.domain(node), self.cluster.mac(node, network), up)
 
 
-def _end_vagrant(pid: int) -> None:
+def _end_vagrant() -> None:
     """End the Vagrant of a killed command, and its children; another process that has the
     number by now is left alone."""
+    file = state.path(VAGRANT_PID)
+    if not file.exists():
+        return
+    with contextlib.suppress(ValueError):
+        _end_group(int(file.read_text()))
+    file.unlink(missing_ok=True)
+
+
+def _end_group(pid: int) -> None:
     for number, patience in ((signal.SIGINT, 20.0), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(OSError):
             if b"vagrant" not in Path(f"/proc/{pid}/cmdline").read_bytes():
