@@ -38,16 +38,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "check_name" in metafunc.fixturenames:
         pairs = [(lab, name) for lab in labs for name in lab.mutations]
         metafunc.parametrize(
-            ("lab", "check_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs], scope="module"
+            ("lab", "check_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
         )
     elif "fault_name" in metafunc.fixturenames:
         wanted = _with_faults(labs, recipe_digest(ROOT))
         pairs = [(lab, name) for lab in labs if lab.number in wanted for name in lab.file.faults]
         metafunc.parametrize(
-            ("lab", "fault_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs], scope="module"
+            ("lab", "fault_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
         )
     elif "lab" in metafunc.fixturenames:
-        metafunc.parametrize("lab", labs, ids=[str(a.number) for a in labs], scope="module")
+        metafunc.parametrize("lab", labs, ids=[str(a.number) for a in labs])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
