@@ -76,6 +76,13 @@ def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
     return ""
 
 
+def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
+    """`found`, and the faults that did not run again because their evidence holds."""
+    if stale(lab, recipe):
+        return found
+    return {**found, "faults": {**read(lab)["faults"], **found.get("faults", {})}}
+
+
 def write(lab: Lab, recipe: str, accelerator: str, cpu: str, found: dict[str, Any]) -> None:
     """Record evidence; the commit it belongs to is found through git by whoever shows it."""
     record = {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import functools
 import os
 
 import pytest
 
 from workshop import evidence, host, manifest
-from workshop.box import cached
+from workshop.box import cached, recipe_digest
 from workshop.course import Course, Watchers
 from workshop.machines import Machines
 from workshop.manifest import ROOT, Lab
@@ -18,22 +20,28 @@ def _chosen() -> list[Lab]:
     return [manifest.lab(only)] if only else manifest.labs()
 
 
-def _with_faults(labs: list[Lab], recipe: str) -> set[int]:
-    """Labs whose faults run: those whose evidence does not hold, and one more by rotation."""
-    if os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"):
-        return {lab.number for lab in labs}
-    out_of_date = {lab.number for lab in labs if evidence.stale(lab, recipe)}
-    others = [lab.number for lab in labs if lab.number not in out_of_date]
-    if others:
-        import datetime
+ROTATION = 2  # faults that run although their lab's evidence holds
 
-        out_of_date.add(others[datetime.datetime.now(datetime.UTC).toordinal() % len(others)])
-    return out_of_date
+
+@functools.cache
+def _faults() -> list[tuple[Lab, str]]:
+    """Faults that run: all of a lab whose evidence does not hold, and a few more by rotation."""
+    labs, recipe = _chosen(), recipe_digest(ROOT)
+    wanted = [
+        (lab, name)
+        for lab in labs
+        if os.environ.get("WORKSHOP_ALL")
+        or os.environ.get("WORKSHOP_LAB")
+        or evidence.stale(lab, recipe)
+        for name in lab.file.faults
+    ]
+    proved = [(lab, n) for lab in labs for n in lab.file.faults if (lab, n) not in wanted]
+    today = datetime.datetime.now(datetime.UTC).toordinal()
+    turn = [proved[(today * ROTATION + i) % len(proved)] for i in range(ROTATION) if proved]
+    return [*wanted, *turn]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    from workshop.box import recipe_digest
-
     labs = _chosen()
     if "check_name" in metafunc.fixturenames:
         pairs = [(lab, name) for lab in labs for name in lab.mutations]
@@ -41,8 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ("lab", "check_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
         )
     elif "fault_name" in metafunc.fixturenames:
-        wanted = _with_faults(labs, recipe_digest(ROOT))
-        pairs = [(lab, name) for lab in labs if lab.number in wanted for name in lab.file.faults]
+        pairs = _faults()
         metafunc.parametrize(
             ("lab", "fault_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
         )
@@ -60,13 +67,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=number)
 
 
-def pytest_report_header() -> str:
-    from workshop.box import recipe_digest
-
-    labs = _chosen()
-    wanted = _with_faults(labs, recipe_digest(ROOT))
-    left = [str(lab.number) for lab in labs if lab.number not in wanted]
-    return f"faults left out, their evidence holds: {', '.join(left) or 'none'}"
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    ran = [(lab.number, name) for lab, name in _faults()]
+    every = [(lab.number, name) for lab in _chosen() for name in lab.file.faults]
+    left = [f"{number}-{name}" for number, name in every if (number, name) not in ran]
+    terminalreporter.write_line(
+        f"left out, for their evidence holds: the faults {', '.join(left)}"
+        if left
+        else "left out: nothing"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -92,11 +101,5 @@ def _records(course: Course, found: dict[int, dict[str, dict[str, object]]]):
     recipe = course.recipe
     for number, facts in found.items():
         lab = manifest.lab(number)
-        if not facts.get("faults") and lab.file.faults:
-            old = evidence.read(lab)
-            if evidence.stale(lab, recipe):
-                continue
-            facts = {**old, **facts, "faults": old["faults"]}
-            for key in ("digest", "date", "accelerator", "cpu"):
-                facts.pop(key, None)
+        facts = evidence.merged(lab, recipe, facts)
         evidence.write(lab, recipe, course.machines.host.accelerator, evidence.processor(), facts)

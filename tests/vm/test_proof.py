@@ -137,13 +137,9 @@ def test_experiments_of_the_page(lab: Lab, course: Course, found: Found) -> None
     _facts(found, lab)["try_seconds"] = round(seconds, 1)
 
 
-def test_evidence_is_whole(lab: Lab, found: Found) -> None:
-    assert evidence.incomplete(lab, {**evidence.read(lab), **_some(found, lab)}) == ""
-
-
-def _some(found: Found, lab: Lab) -> dict[str, Any]:
-    facts = _facts(found, lab)
-    return {key: value for key, value in facts.items() if value}
+def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
+    facts = evidence.merged(lab, course.recipe, _facts(found, lab))
+    assert evidence.incomplete(lab, facts) == ""
 
 
 @pytest.fixture(autouse=True)
