@@ -21,7 +21,7 @@ from typing import Any
 import vagrant
 
 from workshop import hypervisor, state
-from workshop.box import Box
+from workshop.box import Box, vagrant_key
 from workshop.errors import WorkshopError
 from workshop.host import Host
 from workshop.manifest import ROOT, Cluster
@@ -493,16 +493,7 @@ def _report(line: str, say: Say) -> None:
 
 @functools.cache
 def _insecure_key() -> Path:
-    """The private key that every fresh box accepts; it comes with Vagrant."""
-    for pattern in (
-        "/usr/share/rubygems-integration/all/gems/vagrant-*/keys/vagrant",
-        "/opt/vagrant/embedded/gems/**/gems/vagrant-*/keys/vagrant",
-        "/usr/share/vagrant*/**/keys/vagrant",
-    ):
-        root, _, rest = pattern[1:].partition("/")
-        found = sorted(Path(f"/{root}").glob(rest))
-        if found:
-            copy = state.path("first-contact")
-            state.write_file(copy, found[0].read_text(), 0o600)
-            return copy
-    raise WorkshopError("Vagrant's own key is not found; is vagrant installed? `./run doctor`")
+    """The private key that every fresh box accepts, which comes with Vagrant; a copy of this
+    user's own, as ssh wants it."""
+    original = vagrant_key().with_suffix("")
+    return state.write_file(state.path("first-contact"), original.read_text(), 0o600)
