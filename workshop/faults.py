@@ -223,7 +223,10 @@ def inject(machines: Machines, name: str, what: Plan, limit: float = LIMIT) -> s
             state.store(FILE, [*(e for e in active() if e["token"] != token), entry])
         for action in what.undo:
             if action.what == "run":
-                arm = f"systemd-run --quiet --collect --on-active={limit:.0f} --unit=heal-{token}"
+                arm = (
+                    f"systemd-run --quiet --collect --on-active={limit:.0f} --unit=heal-{token} "
+                    "--timer-property=AccuracySec=1s"
+                )
                 machines.remote(action.node).run(f"{arm} sh -c {shlex.quote(action.argument)}")
         for action in what.do:
             perform(machines, action, check=False)
