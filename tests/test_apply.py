@@ -134,6 +134,15 @@ def test_a_background_block_does_not_hold_the_page_up(built: Live, fleet: Fleet)
     assert fleet.nodes["lb1"].ran[0].endswith("&")
 
 
+def test_a_role_is_whoever_has_it_now(built: Live, fleet: Fleet) -> None:
+    fleet.holds("lb2")
+    assert done(built, "```sh on=holder\nstate\n```").output == {"lb2": ""}
+    assert done(built, "```sh on=peer\nstate\n```").output == {"lb1": ""}
+    fleet.holds("")
+    with refused("steps.md:3", "not whole", "no node"):
+        done(built, "```sh on=holder\nstate\n```")
+
+
 def test_the_client_is_this_machine(built: Live) -> None:
     assert done(built, "```sh on=client\necho here\n```").output == {"client": "here\n"}
 

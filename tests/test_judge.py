@@ -141,6 +141,27 @@ def test_an_outage_is_held_to_its_bound(
     assert bool(wrong) == bool(found._too_long(Outage(100, 10, seconds, True, [], False), bound))
 
 
+@pytest.mark.parametrize(
+    ("seen", "left", "back"),
+    [("2" * 20, True, False), ("12" * 10, False, True), ("1" + "2" * 19, True, True)],
+)
+def test_a_server_that_leaves_answers_nobody_until_it_is_healed(
+    fleet: Fleet, labs: Path, tmp_path: Path, seen: str, left: bool, back: bool
+) -> None:
+    found = trial(fleet, labs, fault("holder", leaves="lb1"))
+    assert found._serves(probe(tmp_path, seen)) is left
+    assert found._whole(probe(tmp_path, seen)) is back
+
+
+@pytest.mark.parametrize(("leaves", "words"), [("lb1", "2 bad answers after lb1"), ("", "")])
+def test_after_a_server_left_no_answer_is_bad(
+    fleet: Fleet, labs: Path, tmp_path: Path, leaves: str, words: str
+) -> None:
+    found = trial(fleet, labs, fault("holder", leaves=leaves))
+    assert found._bad_since(probe(tmp_path, "2..22..2"), 0.3).startswith(words)
+    assert found._bad_since(probe(tmp_path, "2..22222"), 0.3) == ""
+
+
 def test_bounds_are_scaled_by_patience(
     fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

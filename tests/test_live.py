@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from fakes import Fleet, web
+from fakes import Fleet, refused, web
 
 from workshop.live import Live
 from workshop.manifest import Lab
@@ -22,6 +22,16 @@ def test_the_holder_is_found_among_the_labs_running_nodes(live: Live, fleet: Fle
     fleet.set("lb1", "paused")
     assert live.holders() == ["lb2"]
     assert live.holders("192.168.56.99") == []
+
+
+def test_roles_are_looked_up_when_they_are_needed(live: Live, fleet: Fleet) -> None:
+    for holder, peer in (("lb1", "lb2"), ("lb2", "lb1")):
+        fleet.holds(holder)
+        assert [live.named(name) for name in ("holder", "peer", "web1")] == [holder, peer, "web1"]
+    fleet.holds("lb1,lb2")
+    with refused("lab 1 is not whole", "on lb1 and lb2"):
+        live.named("peer")
+    assert live.named("lb1") == "lb1"
 
 
 def test_a_failing_command_somewhere_is_no_error_everywhere(live: Live, fleet: Fleet) -> None:

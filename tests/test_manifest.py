@@ -164,6 +164,7 @@ def test_a_mistake_in_lab_toml_names_file_and_key(
         ("does =", "dose =", ["faults.dark.does"]),
         ("title", 'serves = "nowhere"\ntitle', ["faults.dark.serves", "'peer'"]),
         ("title", 'on = "lb9"\ntitle', ["faults.dark", "'lb9'"]),
+        ("title", 'leaves = "web1"\ntitle', ["faults.dark.leaves", "'web1'"]),
     ],
 )
 def test_a_mistake_in_a_fault_names_file_and_key(

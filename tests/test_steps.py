@@ -240,3 +240,11 @@ def test_a_page_in_another_encoding_is_named(lab: Lab) -> None:
 
 def test_indented_code_and_inline_code_are_prose(labs: Path) -> None:
     assert build(labs, "    ```sh on=lb1\n    ls\n    ```\n\nUse `sh on=lb1`.").steps == []
+
+
+def test_commands_may_be_for_whoever_has_the_address(labs: Path) -> None:
+    lab = write_lab(labs, steps="## Try\n\n```sh on=holder,peer\nls\n```\n")
+    assert steps.parse(lab).steps[0].on == ["holder", "peer"]
+    toml = LAB.replace('address = "192.168.56.100"\n', "")
+    with refused("steps.md:3", "'holder'"):
+        steps.parse(write_lab(labs, toml=toml, steps="## Try\n\n```sh on=holder\nls\n```\n"))

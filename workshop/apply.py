@@ -110,8 +110,12 @@ def _commands(live: Live, step: Step) -> dict[str, str]:
         step.expect.within * live.machines.host.patience if step.expect else 0
     )
     while True:
-        results = parallel(lambda n: _one(live, n, step), step.on)
-        wrong = next((w for r in results.values() if (w := _judge(step, r))), "")
+        results, wrong = {}, ""
+        try:
+            results = parallel(lambda n: _one(live, n, step), map(live.named, step.on))
+        except WorkshopError as error:
+            wrong = str(error)  # the address is on its way
+        wrong = wrong or next((w for r in results.values() if (w := _judge(step, r))), "")
         if not wrong:
             return {node: result.output for node, result in results.items()}
         if not step.watch or time.monotonic() >= deadline:

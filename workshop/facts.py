@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from workshop.remote import NodeLost, Remote, TimedOut, parallel
 
@@ -15,8 +16,8 @@ def addresses(text: str) -> dict[str, str]:
 
 
 def vip_holders(nodes: Iterable[Remote], address: str) -> list[str]:
-    """Names of the nodes that hold `address`; a node that does not answer holds nothing
-    that could be seen."""
+    """Names of the nodes that hold `address` where others can see it, so not on lo; a node
+    that does not answer holds nothing that could be seen."""
     by_name = {node.name: node for node in nodes}
 
     def holds(name: str) -> bool:
@@ -24,6 +25,46 @@ def vip_holders(nodes: Iterable[Remote], address: str) -> list[str]:
             shown = by_name[name].run("ip -o -4 addr show", timeout=15)
         except (NodeLost, TimedOut):
             return False
-        return address in addresses(shown.stdout)
+        return addresses(shown.stdout).get(address, "lo") != "lo"
 
     return [name for name, held in parallel(holds, by_name).items() if held]
+
+
+@dataclass(frozen=True)
+class RealServer:
+    """A server behind a virtual service, as the kernel's table has it."""
+
+    address: str
+    port: int
+    forward: str  # Route (direct routing), Masq (NAT), Tunnel or Local
+    weight: int  # 0: no new visitors
+    active: int  # connections that are open
+    inactive: int  # connections that ended, or are about to
+
+
+@dataclass(frozen=True)
+class VirtualService:
+    """What a director balances, and how."""
+
+    protocol: str  # TCP, UDP, SCTP, or FWM for a firewall mark
+    scheduler: str
+    options: str  # what else is said of it, such as `persistent 300`
+    servers: list[RealServer] = field(default_factory=list)
+
+
+def ipvs_table(text: str) -> dict[str, VirtualService]:
+    """`ipvsadm -Ln` as {`address:port`, or the firewall mark: service}; empty for a table
+    without services, and for what is no table at all."""
+    found: dict[str, VirtualService] = {}
+    service: VirtualService | None = None
+    for line in text.splitlines():
+        if match := re.match(r"(TCP|UDP|SCTP|FWM)\s+(\S+)(?:\s+IPv6)?\s+(\S+)\s*(.*)", line):
+            service = VirtualService(match[1], match[3], match[4].strip())
+            found[match[2]] = service
+        elif service and (
+            match := re.match(r"\s+->\s+(\S+):(\d+)\s+(\w+)\s+(\d+)\s+(\d+)\s+(\d+)", line)
+        ):
+            address, forward = match[1], match[3]
+            port, *counts = (int(match[i]) for i in (2, 4, 5, 6))
+            service.servers.append(RealServer(address, port, forward, *counts))
+    return found

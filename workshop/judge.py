@@ -12,7 +12,7 @@ from workshop import faults, state
 from workshop.errors import WorkshopError
 from workshop.live import Live
 from workshop.manifest import Fault
-from workshop.probe import Outage, Probe
+from workshop.probe import GOOD_AGAIN, Outage, Probe
 from workshop.waiting import eventually
 
 BASELINE = 20  # good requests before anything is broken
@@ -46,9 +46,8 @@ class Trial:
             known = ", ".join(lab.file.faults) or "none"
             raise WorkshopError(f"lab {lab.number} has no fault {name!r}; it has: {known}")
         self.declared: Fault = lab.file.faults[name]
-        self.holder = self._holder()
-        candidates = [n for n in self._pair() if n != self.holder]
-        self.peer = candidates[0] if candidates else self.holder
+        self.holder = live.holder()
+        self.peer = live.peer(self.holder)
         aim = on or self.declared.on
         self.node = {"holder": self.holder, "peer": self.peer}.get(aim, aim)
         if self.node in lab.cluster.groups:  # any of them: the one that serves, if it is one
@@ -60,23 +59,6 @@ class Trial:
             )
         self.other = self.peer if self.node == self.holder else self.holder
         self.token = ""
-
-    def _pair(self) -> list[str]:
-        """The nodes that may hold the address: the group of the lab that has the holder."""
-        for members in self.live.lab.cluster.groups.values():
-            if self.holder in members and set(members) <= set(self.live.nodes):
-                return members
-        return self.live.nodes
-
-    def _holder(self) -> str:
-        holders = self.live.holders()
-        if len(holders) != 1:
-            raise WorkshopError(
-                f"lab {self.live.lab.number} is not whole: its address is on "
-                f"{' and '.join(holders) or 'no node'}; `invoke heal`, or `invoke reset "
-                f"{self.live.lab.number}` and `invoke lab {self.live.lab.number}`"
-            )
-        return holders[0]
 
     def _probe(self, phase: str) -> Probe:
         output = state.path(f"probe/{self.live.lab.number}-{self.name}-{phase}.jsonl")
@@ -103,7 +85,7 @@ class Trial:
             started = time.monotonic()
             self.token = faults.inject(self.live.machines, self.name, plan)
             wrong = self._await(lambda: self._serves(probe), bound + 30, "the declared outcome")
-            settled = time.monotonic() - started
+            settled, stood = time.monotonic() - started, time.time()
             settle = self._seconds(self.declared.settle)
             deadline = time.monotonic() + settle
             while not wrong and time.monotonic() < deadline:
@@ -111,7 +93,7 @@ class Trial:
                 if not self._serves(probe, lately=3):
                     wrong = f"the outcome did not last for {settle:.0f} s"
         outage = probe.outage()
-        wrong = wrong or self._too_long(outage, bound)
+        wrong = wrong or self._too_long(outage, bound) or self._bad_since(probe, stood)
         return Verdict(
             self.name, self.node, outage, bound, self.live.holders(), round(settled, 1), wrong
         )
@@ -125,10 +107,18 @@ class Trial:
             return f"an outage of {outage.seconds:.1f} s, {bound:.0f} s allowed"
         return ""
 
+    def _bad_since(self, probe: Probe, stood: float) -> str:
+        bad = sum(not s.good for s in probe.samples() if s.due > stood)
+        if not self.declared.leaves or not bad:
+            return ""
+        return f"{bad} bad answers after {self.declared.leaves} had left"
+
     def _serves(self, probe: Probe, lately: int = 10) -> bool:
         holders = self.live.holders()
         samples = probe.samples()[-lately:]
         good = len(samples) == lately and all(s.good for s in samples)
+        if self.declared.leaves in {s.by for s in samples if s.by}:
+            return False
         match self.declared.serves:
             case "holder":
                 return good and holders == [self.holder]
@@ -171,4 +161,6 @@ class Trial:
         holders = self.live.holders()
         wanted = {"holder": [self.holder], "peer": [self.peer]}.get(self.declared.after_heal)
         right = holders == wanted if wanted else len(holders) == 1
-        return right and probe.good_lately()
+        lately = {s.by for s in probe.samples()[-2 * GOOD_AGAIN :]}
+        back = not self.declared.leaves or self.declared.leaves in lately
+        return right and back and probe.good_lately()

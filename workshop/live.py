@@ -12,8 +12,9 @@ import testinfra.backend.base
 import testinfra.host
 
 from workshop import facts
+from workshop.errors import WorkshopError
 from workshop.machines import Machines
-from workshop.manifest import Lab
+from workshop.manifest import ROLES, Lab
 from workshop.remote import Local, Remote, Result, parallel
 from workshop.steps import CLIENT
 
@@ -80,6 +81,35 @@ class Live:
         states = self.machines.states()
         up = [self.remote(n) for n in self.nodes if states[n] == "running"]
         return facts.vip_holders(up, address or self.lab.file.address)
+
+    def holder(self) -> str:
+        """The one node that holds the floating address; a `WorkshopError` where there is not
+        exactly one."""
+        holders = self.holders()
+        if len(holders) != 1:
+            raise WorkshopError(
+                f"lab {self.lab.number} is not whole: its address is on "
+                f"{' and '.join(holders) or 'no node'}; `invoke heal`, or `invoke reset "
+                f"{self.lab.number}` and `invoke lab {self.lab.number}`"
+            )
+        return holders[0]
+
+    def peer(self, holder: str) -> str:
+        """The node that would take over from `holder`: the other one of the group that has
+        it. A lone node is its own peer."""
+        members = self.nodes
+        for group in self.lab.cluster.groups.values():
+            if holder in group and set(group) <= set(self.nodes):
+                members = group
+                break
+        return next((node for node in members if node != holder), holder)
+
+    def named(self, name: str) -> str:
+        """The node that a step's `on` means now: `holder` and `peer` are looked up."""
+        if name not in ROLES:
+            return name
+        holder = self.holder()
+        return holder if name == "holder" else self.peer(holder)
 
     def get(self, url: str, timeout: float = 5) -> Answer:
         """GET a page as a visitor; `timeout` in seconds."""

@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LABS = ROOT / "labs"
 
 Value = str | int | float | bool
+ROLES = ("holder", "peer")  # of the floating address: who has it, and who would take it over
 
 
 class Strict(BaseModel):
@@ -88,7 +89,9 @@ class Fault(Strict):
     """A declared fault: what is done, to whom, and the outcome that must follow.
 
     `does` names a function of `workshop.faults` or of the lab's own `faults.py`;
-    `on` is a node, a group, `holder` or `peer` (of the floating address).
+    `on` is a node, a group, `holder` or `peer` (of the floating address). `leaves` names one
+    of several servers behind the address: once the outcome stands it must answer nobody and
+    no answer may be bad; after healing it must answer again.
     Times are seconds and may be expressions over the lab's variables.
     """
 
@@ -98,6 +101,7 @@ class Fault(Strict):
     options: dict[str, Value] = {}
     expect: str
     serves: Literal["holder", "peer", "both", "nobody", "any"]
+    leaves: str = ""
     outage: str | float = 0
     settle: str | float = 5
     after_heal: Literal["holder", "peer", "any", "one"] = "one"
@@ -266,9 +270,14 @@ def load(path: Path) -> Lab:
     with _blamed(f"{path.name}/lab.toml: nodes"):
         nodes = result.nodes
     for name, fault in file.faults.items():
-        if fault.on not in ("holder", "peer"):
+        if fault.on not in ROLES:
             with _blamed(f"{path.name}/lab.toml: faults.{name}.on"):
                 cluster.members(fault.on)
+        if fault.leaves and fault.leaves not in nodes:
+            raise WorkshopError(
+                f"{path.name}/lab.toml: faults.{name}.leaves: "
+                f"{fault.leaves!r} is no node of the lab"
+            )
     for name, mutation in mutations.items():
         with _blamed(f"{path.name}/mutations.toml: {name}.on"):
             cluster.members(mutation.on)

@@ -49,6 +49,7 @@ from workshop.steps import CLIENT, Step
 NETWORKS = ("front", "back")  # those that carry the cluster's traffic
 LANGUAGES = {".html": "html", ".php": "php", ".py": "python", ".sh": "bash", ".sql": "sql"}
 ACCELERATORS = {"kvm": "with KVM", "tcg": "without KVM", "virtualbox": "in VirtualBox"}
+WORDS = {"holder": "the node that has the address", "peer": "the node that would take over"}
 BLOCK = "<!-- step {} -->"
 
 P = ParamSpec("P")
@@ -410,7 +411,7 @@ def where(step: Step) -> str:
     """Where the block's commands are typed, in words."""
     if step.kind == "fault":
         return "on your machine"
-    nodes = ", ".join(node for node in step.on if node != CLIENT)
+    nodes = ", ".join(WORDS.get(node, node) for node in step.on if node != CLIENT)
     if step.kind == "sql":
         return f"SQL on {nodes}"
     places = [f"on {nodes} as root"] if nodes else []
@@ -485,7 +486,10 @@ def bound(lab: Lab, fault: Fault) -> str:
     }[fault.serves]
     if fault.serves == "nobody":
         return f"{who}."
-    return f"{who}; visitors go without for {_at_most(lab.seconds(fault.outage))}."
+    at_most = _at_most(lab.seconds(fault.outage))
+    if fault.leaves:
+        return f"{who}. For {at_most} some visitors see errors; then {fault.leaves} serves nobody."
+    return f"{who}; visitors go without for {at_most}."
 
 
 def healing(lab: Lab, fault: Fault) -> str:

@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 
 from workshop import manifest
 from workshop.errors import WorkshopError
-from workshop.manifest import Lab
+from workshop.manifest import ROLES, Lab
 
 Section = Literal["build", "try"]
 
@@ -35,7 +35,6 @@ KEYS = {
 }
 FLAGS = {"fails", "background", "watch"}
 CLIENT = "client"
-ROLES = ("holder", "peer")
 
 
 @dataclass(frozen=True)
@@ -287,8 +286,8 @@ def _step(
         raise WorkshopError(f"{where}: {word} is empty")
     else:
         for item in attributes["on"].split(","):
-            if item == CLIENT and word == "sh":
-                nodes.append(CLIENT)
+            if word == "sh" and (item == CLIENT or (item in ROLES and lab.file.address)):
+                nodes.append(item)
                 continue
             try:
                 members = lab.cluster.members(item)

@@ -37,7 +37,7 @@ def test_checks_fail_before(lab: Lab, course: Course, found: Found) -> None:
     watched = [s for s in steps.parse(lab).section("build") if s.watch and s.expect]
     for step in watched:
         for node in step.on:
-            seen = live.run(node, step.body, check=False).output
+            seen = live.run(live.named(node), step.body, check=False).output
             assert not step.expect.met(seen), f"{step.where}: {step.expect.text!r} was there before"
 
 
