@@ -203,7 +203,8 @@ def test_ctrl_c_stops_vagrant_once_and_waits_for_it(
 ) -> None:
     marks = tmp_path / "marks"
     script = f"trap 'echo INT >>{marks}; sleep 0.1; echo ended >>{marks}; exit 1' INT\n"
-    script += "echo '==> web1: Starting domain.'\nfor i in $(seq 50); do sleep 0.1; done"
+    script += "echo '==> web1: Starting domain.'\n"
+    script += "i=0; while [ $i -lt 50 ]; do sleep 0.1; i=$((i + 1)); done"
     tool(tmp_path / "bin", "vagrant", script)
     first_in_path(monkeypatch, tmp_path / "bin")
 
