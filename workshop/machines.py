@@ -215,7 +215,8 @@ class Machines:
                     _report(line, say)
         except subprocess.CalledProcessError:
             errors = state.path("logs/vagrant-errors.log").read_text().split("\n")
-            words = [line.strip() for line in errors if line.strip()][-1:]
+            # Ruby's traceback, where there is one, is indented or begins with a path
+            words = [line.strip() for line in errors if line and line[0] not in " \t/"][-1:]
             raise WorkshopError(
                 f"Vagrant failed: {''.join(words)} (whole story: .workshop/logs/vagrant.log); "
                 "run the command again to resume"
