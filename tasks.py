@@ -140,10 +140,10 @@ def bench(_c: Any, rounds: int = 3) -> None:
     commands.bench(rounds)
 
 
-@task(help={"seed": "draws the signals", "small": "only the points that need no fresh machine"})
-def torture(_c: Any, seed: int = 1, small: bool = False) -> None:
+@task(help={"seed": "draws the signals", "only": "these boundaries, separated by commas"})
+def torture(_c: Any, seed: int = 1, only: str = "") -> None:
     """Kill the kit at every boundary of its journal and see whether it survives."""
-    commands.torture(seed, small)
+    commands.torture(seed, only)
 
 
 namespace = Collection(

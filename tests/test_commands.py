@@ -211,7 +211,7 @@ def test_status_shows_machines_labs_and_faults(desk: Desk) -> None:
         ["lb2", "running"],
         ["web1", "absent"],
     ]
-    assert "labs built: none" in out
+    assert "labs built by the kit: none" in out
     assert "fault in force: dark" in out
 
 

@@ -153,10 +153,23 @@ def test_reset_goes_back_to_the_first_boot(walk: Walk) -> None:
     assert walk.fleet.machines.running() == PAIR, "a lab keeps only its own nodes on"
 
 
-def test_machines_without_a_first_boot_are_not_guessed_at(walk: Walk) -> None:
+def test_machines_without_a_first_boot_are_made_anew(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill between the first contact and the first checkpoint leaves them."""
     state.store("checkpoints.json", {})
-    with refused("no checkpoint of their first boot", "invoke destroy"):
-        walk.course.reset(walk.lab(1))
+    made: list[str] = []
+
+    def create(nodes: list[str], _say: object) -> None:
+        for node in nodes:
+            made.append(node)
+            walk.fleet.set(node, "running")
+
+    monkeypatch.setattr(walk.fleet.machines, "_create", create)
+    walk.course.reset(walk.lab(1))
+    assert made == PAIR
+    assert [done[0] for done in walk.fleet.hypervisor.did].count("remove") == 2
+    assert walk.course.checkpoints.nodes(BOOTED) == PAIR
 
 
 def test_nothing_of_the_readers_is_lost_without_asking(walk: Walk) -> None:

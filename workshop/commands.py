@@ -100,7 +100,7 @@ def status() -> None:
         )
     screen.console.print(table)
     built = state.load("course.json", {"built": []})["built"]
-    screen.line(f"labs built: {', '.join(map(str, built)) or 'none'}")
+    screen.line(f"labs built by the kit: {', '.join(map(str, built)) or 'none'}")
     for entry in faults.active():
         left = max(entry["until"] - time.time(), 0)
         screen.line(
@@ -368,23 +368,21 @@ def bench(rounds: int) -> None:
 
 
 @command
-def torture(seed: int, small: bool) -> None:
+def torture(seed: int, only: str) -> None:
     """Kill the kit at every boundary of its journal."""
     from workshop import torture as blows
 
-    begin = time.monotonic()
-    found = blows.run(seed, small)
-    for blow in found:
+    def told(blow: blows.Blow) -> None:
         what = blow.survived or ("survived" if blow.hit else "never hit")
-        screen.line(
-            f"{blow.signal:<8} at {blow.point.boundary:<13} of `{blow.point.command}`: {what} "
-            f"({blow.seconds:.0f} s)"
-        )
+        where = f"{blow.signal:<8} at {blow.point.boundary:<13} of `{blow.point.command}`"
+        screen.line(f"{where}: {what} ({blow.seconds:.0f} s)")
+
+    begin = time.monotonic()
+    found = blows.run(seed, [name for name in only.split(",") if name], told)
     hit = sum(blow.hit for blow in found)
-    screen.line(
-        f"seed {seed}: {hit} of {len(found)} boundaries hit in {time.monotonic() - begin:.0f} s"
-    )
-    blows.judge(found, small)
+    seconds = time.monotonic() - begin
+    screen.line(f"seed {seed}: {hit} of {len(found)} boundaries hit in {seconds:.0f} s")
+    blows.judge(found)
 
 
 @command

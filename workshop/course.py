@@ -156,12 +156,11 @@ class Course:
         """The booted state of exactly these nodes, made where there is none."""
         states = self.machines.states()
         missing = [n for n in nodes if states[n] == "absent"]
-        stale = not self.checkpoints.valid(BOOTED, "", [n for n in nodes if n not in missing])
-        if stale and len(missing) < len(nodes):
-            raise WorkshopError(
-                "the machines come from another box or topology, or have no checkpoint of "
-                "their first boot; `invoke destroy` makes room for new ones"
-            )
+        for node in nodes:
+            if node not in missing and not self.checkpoints.valid(BOOTED, "", [node]):
+                self.tell.machine(node, "of an older box or an interrupted run: making it anew")
+                self.machines.remove(node)
+                missing.append(node)
         state.store(STATE, {"built": [], "digests": {}})
         restored = None
         if missing:

@@ -167,7 +167,7 @@ class Machines:
         for node in nodes:
             if states[node] != "absent" and not self._known(node).exists():
                 say(node, "removing what an interrupted run left")
-                self._remove(node)
+                self.remove(node)
                 states[node] = "absent"
         missing = [node for node in nodes if states[node] == "absent"]
         if missing:
@@ -361,7 +361,8 @@ printf '%s\\n' 'PS1="\\[\\e[1m\\]\\h\\[\\e[0m\\]:\\w# "' >/root/.bashrc
 sync
 """
 
-    def _remove(self, node: str) -> None:
+    def remove(self, node: str) -> None:
+        """Destroy one machine and forget it."""
         self.hypervisor.remove(self.domain(node))
         shutil.rmtree(ROOT / ".vagrant" / "machines" / node, ignore_errors=True)
         self._known(node).unlink(missing_ok=True)

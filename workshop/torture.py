@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from workshop import host, state
@@ -48,7 +49,6 @@ POINTS = (
     *(Point(b, "heal", "break 1 apache-stopped", "heal") for b in ("heal", "healed")),
     *(Point(b, "destroy", "up lb1", "destroy") for b in ("remove", "removed", "cleaned")),
 )
-SMALL = ("save", "saving", "saved-paused", "loading", "step", "faulted")
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,20 @@ class Blow:
     seconds: float
 
 
-def run(seed: int, small: bool = False) -> list[Blow]:
-    """Kill the kit at every point (in the small form at those that need no fresh machine)."""
+def run(seed: int, only: list[str], told: Callable[[Blow], None]) -> list[Blow]:
+    """Kill the kit at every point, or at those boundaries only; the signals depend on the
+    seed alone."""
     draw = random.Random(seed)
-    points = [p for p in POINTS if not small or p.boundary in SMALL]
-    return [_strike(point, draw.choice(SIGNALS)) for point in points]
+    drawn = [(point, draw.choice(SIGNALS)) for point in POINTS]
+    if unknown := set(only) - {point.boundary for point in POINTS}:
+        known = ", ".join(point.boundary for point in POINTS)
+        raise WorkshopError(f"there is no boundary {sorted(unknown)[0]!r}; there are: {known}")
+    blows = []
+    for point, signal in drawn:
+        if not only or point.boundary in only:
+            blows.append(_strike(point, signal))
+            told(blows[-1])
+    return blows
 
 
 def _strike(point: Point, signal: str) -> Blow:
@@ -144,7 +153,7 @@ def leftovers() -> list[str]:
     return found
 
 
-def judge(blows: list[Blow], small: bool) -> None:
+def judge(blows: list[Blow]) -> None:
     """WorkshopError unless every boundary was hit, everything survived and nothing is left."""
     missed = [b.point.boundary for b in blows if not b.hit]
     hurt = [b for b in blows if b.survived]
@@ -153,5 +162,5 @@ def judge(blows: list[Blow], small: bool) -> None:
         raise WorkshopError(f"{first.signal} at {first.point.boundary}: {first.survived}")
     if missed:
         raise WorkshopError(f"boundaries never hit: {', '.join(missed)}")
-    if not small and (left := leftovers()):
+    if blows[-1].point.command == "destroy" and (left := leftovers()):
         raise WorkshopError(f"left behind: {', '.join(left)}")
