@@ -228,3 +228,20 @@ def test_the_recipe_names_no_host_and_every_listed_file_exists() -> None:
     for path in recipe.rglob("*"):
         if path.is_file():
             assert not re.search(r"\bdeb\.\w+\.org|\.debian\.", path.read_text()), path
+
+
+def test_evidence_does_not_depend_on_what_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "packages.txt").write_text("curl\n")
+    monkeypatch.setenv("WORKSHOP_PACKAGES", "")
+    without = box.recipe_digest(tmp_path)
+    monkeypatch.delenv("WORKSHOP_PACKAGES")
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    deb = packages / "mysql-cluster-community-server_9.7.2_amd64.deb"
+    deb.write_text("a package")
+    (packages / "SHA256SUMS").write_text(f"{box.sha256(deb)}  {deb.name}\n")
+    assert box.recipe_digest(tmp_path) != without
+    assert box.recipe_digest(tmp_path, added=False) == without

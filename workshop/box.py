@@ -157,9 +157,10 @@ def package_checksums(folder: Path) -> dict[str, str]:
     return found
 
 
-def recipe_digest(checkout: Path, package_list: str = "packages.txt") -> str:
-    """SHA-256 (hex) of the recipe: box/ without its README, and the MySQL packages.
+def recipe_digest(checkout: Path, package_list: str = "packages.txt", *, added: bool = True) -> str:
+    """SHA-256 (hex) of the recipe: box/ without its README, and the added MySQL packages.
 
+    Without what is added it is the same on every machine: evidence is keyed by that.
     Raises WorkshopError as `package_folder` and `package_checksums` do.
     """
     digest = hashlib.sha256(f"{package_list}\n".encode())
@@ -167,7 +168,7 @@ def recipe_digest(checkout: Path, package_list: str = "packages.txt") -> str:
     for path in sorted(box.rglob("*")):
         if path.is_file() and path.suffix not in (".md", ".pyc"):
             digest.update(f"{path.relative_to(box)} {sha256(path)}\n".encode())
-    folder = package_folder(checkout)
+    folder = package_folder(checkout) if added else None
     for name, checksum in package_checksums(folder).items() if folder else ():
         digest.update(f"{name} {checksum}\n".encode())
     return digest.hexdigest()

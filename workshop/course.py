@@ -49,7 +49,7 @@ class Course:
         self.machines = machines
         self.tell = watchers or Watchers()
         self.checkpoints = Checkpoints(machines)
-        self.recipe = recipe_digest(ROOT)
+        self.recipe = recipe_digest(ROOT, added=False)
 
     # where it stands
 

@@ -545,7 +545,7 @@ def prove(lab: Lab) -> Proof:
         f"{_count(ended, 'fault')} ended as declared."
     )
     try:
-        reason = evidence.stale(lab, recipe_digest(ROOT))
+        reason = evidence.stale(lab, recipe_digest(ROOT, added=False))
     except WorkshopError as error:
         reason = f"it cannot be compared: {error}"
     if reason:
