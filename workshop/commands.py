@@ -300,7 +300,7 @@ def checkpoint(action: str, name: str) -> None:
             known = state.load("own.json", {})
             if name in known:
                 state.store("course.json", known[name])
-            screen.line(f"restored {name} in {done.total:.1f} s")
+            screen.line(f"restored {name} in {done.total:.1f} s (load itself {done.load:.1f} s)")
         else:
             kept.drop(name)
             screen.line(f"dropped {name}")

@@ -13,8 +13,9 @@ from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Lab
 
 FILE = "proved.json"
-# what a proof does not depend on: modules that only show or publish
-SHOWING = {"site", "show", "evidence"}
+# what a proof does not depend on: modules that show, publish, or serve other commands
+APART = {"site", "show", "evidence", "cli", "commands", "suite"}
+APART |= {"bench", "torture", "skeleton", "diagnosis"}
 
 
 def digest(lab: Lab, recipe: str) -> str:
@@ -29,7 +30,7 @@ def digest(lab: Lab, recipe: str) -> str:
             for p in sorted(folder.rglob("*"))
             if p.is_file() and p.name != FILE and "__pycache__" not in p.parts
         ]
-    paths += [p for p in sorted((ROOT / "workshop").glob("*.py")) if p.stem not in SHOWING]
+    paths += [p for p in sorted((ROOT / "workshop").glob("*.py")) if p.stem not in APART]
     for path in paths:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
         total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
