@@ -230,7 +230,7 @@ class Fleet:
     def here(self, monkeypatch: pytest.MonkeyPatch) -> Fleet:
         """Have the commands find these machines as this host's own, with a box."""
         image = Box(state.path("box"), {"image_sha256": "ab" * 32})
-        monkeypatch.setattr(cli, "box", lambda _say: image)
+        monkeypatch.setattr(cli.box, "ready", lambda _root, _say: image)
         monkeypatch.setattr(host, "detect", lambda *_: HOST)
         monkeypatch.setattr(host, "enter", lambda _host: None)
         self.machines.box = image

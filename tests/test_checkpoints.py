@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -133,8 +132,3 @@ def test_a_damaged_record_is_one_line_with_the_cure(kept: Checkpoints) -> None:
     state.path("checkpoints.json").write_text('{"lab-1": {"key"')
     with refused("checkpoints.json is damaged", "invoke destroy"):
         kept.restore("lab-1")
-
-
-def test_the_table_is_json(kept: Checkpoints) -> None:
-    kept.save("mine", "", PAIR)
-    assert json.loads(kept.table())["mine"]["nodes"] == PAIR

@@ -248,16 +248,6 @@ def test_a_build_that_was_interrupted_is_not_taken_for_the_state_before(walk: Wa
     assert walk.course.built == [1]
 
 
-def test_only_running_nodes_are_live(walk: Walk) -> None:
-    assert walk.course.live(walk.lab(1)).nodes == PAIR
-    walk.fleet.set("lb1", "off")
-    with refused("lb1 is not running", "invoke lab 1"):
-        walk.course.live(walk.lab(1))
-    walk.fleet.set("lb2", "paused")
-    with refused("lb1, lb2 are not running"):
-        walk.course.live(walk.lab(1))
-
-
 @pytest.mark.parametrize("text", ["{", "{}", "[]"])
 def test_a_damaged_record_is_one_line_with_the_cure(walk: Walk, text: str) -> None:
     state.path("course.json").write_text(text)

@@ -61,7 +61,7 @@ def run(
 
     page = steps.parse(lab)
     live = Live(course.machines, lab)
-    peer = _ansible(course, lab)
+    ansible = _ansible(course, lab)
     cold = "destroy and up"
     for _ in range(rounds):
         measure(cold, lambda: _anew(course, lab))
@@ -69,7 +69,7 @@ def run(
         measure("reset", lambda: course.reset(lab))
         measure("lab Build", lambda: apply.run(live, page, "build"))
         course.reset(lab)
-        measure("Build by Ansible", peer)
+        measure("Build by Ansible", ansible)
         course.skip(lab)
         measure("skip", lambda: course.skip(lab))
         measure("check", lambda: plugin.run(live))
@@ -108,8 +108,9 @@ class _Unconnected(Live):
         return super().run(node, command, timeout, check)
 
 
-def _ansible(course: Course, lab: Lab) -> Callable[[], None]:
-    """The lab's Build by Ansible, from a virtual environment of its own."""
+def peer() -> Path:
+    """Ansible's program, in a virtual environment of its own, installed where it is missing:
+    to be called first outside the cluster's network, in which there is no internet."""
     home = state.path("peers")
     program = home / "bin" / "ansible-playbook"
     if not program.exists():
@@ -119,6 +120,12 @@ def _ansible(course: Course, lab: Lab) -> Callable[[], None]:
             *("-r", str(PEERS / "requirements.txt")),
             timeout=600,
         )
+    return program
+
+
+def _ansible(course: Course, lab: Lab) -> Callable[[], None]:
+    """The lab's Build by Ansible."""
+    program = peer()
     rendered = state.path("peer-files")
     for file in render.files(lab, apply.secrets_of(lab)):
         target = rendered / file.node / file.path
@@ -138,7 +145,7 @@ def _ansible(course: Course, lab: Lab) -> Callable[[], None]:
     environment = {
         **os.environ,
         "ANSIBLE_PIPELINING": "True",
-        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=60s",
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=15s",
         "ANSIBLE_LOCALHOST_WARNING": "False",
     }
 

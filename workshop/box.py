@@ -200,6 +200,11 @@ def cached(
     return box
 
 
+def ready(checkout: Path, say: Say) -> Box:
+    """The box, built where there is none; raises as `build` does."""
+    return cached(checkout, say) or build(checkout, say)
+
+
 def build(checkout: Path, say: Say, *, package_list: str = "packages.txt") -> Box:
     """Build the box and give it; about five minutes on two cores.
 

@@ -7,7 +7,6 @@ late, so a restore causes no failover.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from dataclasses import dataclass
 
@@ -142,7 +141,3 @@ class Checkpoints:
         known = self.all()
         known.pop(name)
         state.store(FILE, known)
-
-    def table(self) -> str:
-        """The record as JSON, for `checkpoint list`."""
-        return json.dumps(self.all(), indent=1)

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from workshop import faults, host, manifest, state
+from workshop import box, faults, host, manifest, state
 from workshop import show as screen
-from workshop.course import Course, Watchers, box
+from workshop.course import Course, Watchers
 from workshop.errors import WorkshopError
 from workshop.machines import Machines
+from workshop.manifest import ROOT
 
 VALUED = {"-o", "--on", "-r", "--run", "-l", "--lab"}  # flags that take the next word
 
@@ -84,7 +85,7 @@ def confirm(question: str) -> bool:
 def machines(words: str) -> Iterator[Machines]:
     """The machines, for one command that holds the workshop's lock."""
     with state.lock(words):
-        image = box(screen.line)
+        image = box.ready(ROOT, screen.line)
         where = host.detect(image.kernel)
         host.enter(where)
         yield _connected(Machines(manifest.cluster_of(), where, image))

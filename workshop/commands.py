@@ -14,7 +14,7 @@ from workshop import box as boxes
 from workshop import show as screen
 from workshop.checkpoints import Checkpoints
 from workshop.cli import command, confirm, course, machines, running, visitor
-from workshop.course import CHANGED
+from workshop.course import CHANGED, Course
 from workshop.errors import WorkshopError
 from workshop.judge import Trial
 from workshop.live import Live
@@ -27,8 +27,7 @@ from workshop.steps import CLIENT
 def box(rebuild: bool) -> None:
     """Build the box, or say that it is there."""
     with state.lock("box"):
-        found = None if rebuild else boxes.cached(ROOT)
-        found = found or boxes.build(ROOT, screen.line)
+        found = boxes.build(ROOT, screen.line) if rebuild else boxes.ready(ROOT, screen.line)
         screen.line(f"box {found.name} is ready: {found.folder}")
 
 
@@ -243,14 +242,19 @@ def heal() -> None:
     screen.line(f"healed: {', '.join(healed) or 'no fault was in force'}")
 
 
+def _ask(it: Course) -> None:
+    """Have the reader agree where own changes would be lost."""
+    if it.changed() and not confirm("What you changed on the nodes will be lost. Go on?"):
+        raise WorkshopError("nothing was changed; `invoke checkpoint save NAME` keeps it")
+
+
 @command
 def reset(number: str) -> None:
     """Go to the state before a lab."""
     with course(f"reset {number}".strip()) as it:
         built = it.built
         wanted = manifest.lab(number or (built[-1] if built else 1))
-        if it.changed() and not confirm("What you changed on the nodes will be lost. Go on?"):
-            raise WorkshopError("nothing was changed; `invoke checkpoint save NAME` keeps it")
+        _ask(it)
         begin = time.monotonic()
         restored = it.reset(wanted)
         detail = f" (restore itself {restored.load:.1f} s)" if restored else ""
@@ -265,8 +269,7 @@ def skip(number: str) -> None:
     """Go to the state after a lab."""
     wanted = manifest.lab(number)
     with course(f"skip {wanted.number}") as it:
-        if it.changed() and not confirm("What you changed on the nodes will be lost. Go on?"):
-            raise WorkshopError("nothing was changed; `invoke checkpoint save NAME` keeps it")
+        _ask(it)
         begin = time.monotonic()
         it.skip(wanted)
         screen.line(f"after lab {wanted.number}, in {time.monotonic() - begin:.1f} s")
@@ -356,6 +359,7 @@ def bench(rounds: int) -> None:
 
     if rounds < 3:
         raise WorkshopError("three rounds at least: one figure says nothing")
+    benchmarks.peer()
     with course("bench") as it:
         it.reset(manifest.lab(1))
         rows, ratios = benchmarks.run(it, manifest.lab(1), rounds, screen.line)

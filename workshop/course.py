@@ -6,14 +6,12 @@ else. Checkpoints make the way there short; a stale one is never used.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from workshop import apply, evidence, faults, manifest, plugin, state, steps
-from workshop.box import Box, recipe_digest
-from workshop.box import cached as cached_box
+from workshop.box import recipe_digest
 from workshop.checkpoints import BOOTED, Checkpoints, Restored
 from workshop.errors import WorkshopError
 from workshop.live import Live
@@ -95,10 +93,10 @@ class Course:
             parallel(self._settled, created)
             self.tell.note("saving the checkpoint: booted")
             self.checkpoints.save(BOOTED, "", created)
-            if not self.before_created(created):
+            if not self._others(created):
                 self._set([])
 
-    def before_created(self, created: list[str]) -> list[str]:
+    def _others(self, created: list[str]) -> list[str]:
         """Machines that were there before these were made."""
         states = self.machines.states()
         return [node for node, what in states.items() if what != "absent" and node not in created]
@@ -224,18 +222,6 @@ class Course:
             self.checkpoints.save(checkpoint(lab.number), key, lab.nodes)
         return seconds, checks
 
-    def live(self, lab: Lab) -> Live:
-        """The lab's nodes, which must run."""
-        live = Live(self.machines, lab)
-        states = self.machines.states()
-        off = [node for node in lab.nodes if states[node] != "running"]
-        if off:
-            raise WorkshopError(
-                f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} not running; "
-                f"`invoke lab {lab.number}` builds the lab"
-            )
-        return live
-
     def changed(self) -> bool:
         """Whether a reader had a shell on a node since the last restore."""
 
@@ -247,17 +233,3 @@ class Course:
 
         running = self.machines.running()
         return any(parallel(mark, running).values()) if running else False
-
-
-def measured(work: Callable[[], object]) -> float:
-    """Seconds that `work` takes."""
-    started = time.monotonic()
-    work()
-    return time.monotonic() - started
-
-
-def box(say: Callable[[str], None]) -> Box:
-    """The box, built where there is none."""
-    from workshop import box as boxes
-
-    return cached_box(ROOT, say) or boxes.build(ROOT, say)

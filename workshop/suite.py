@@ -8,9 +8,8 @@ import subprocess
 import sys
 import time
 
-from workshop import host, state
+from workshop import box, host, state
 from workshop import show as screen
-from workshop.course import box
 from workshop.errors import WorkshopError
 from workshop.machines import Machines
 from workshop.manifest import ROOT, cluster_of
@@ -64,7 +63,7 @@ def _phase(times: list[tuple[str, float]], name: str, *words: str, **environment
 def _labs(times: list[tuple[str, float]], everything: bool, only: int | None) -> None:
     with state.lock("test"):
         begin = time.monotonic()
-        image = box(screen.line)
+        image = box.ready(ROOT, screen.line)
         times.append(("box", time.monotonic() - begin))
         if everything:  # outside the cluster's network: packages come from the world
             _phase(times, "two builds of a small box", "-m", "pytest", "tests/box")
