@@ -84,7 +84,7 @@ def test_evidence_holds_until_something_changes(two: Lab) -> None:
 def test_evidence_says_date_accelerator_and_processor(two: Lab) -> None:
     evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
     found = evidence.read(two)
-    assert set(found) == {"digest", "date", "accelerator", "cpu", "checks", "faults"}
+    assert set(found) == {"digest", "date", "accelerator", "cpu", "box", "checks", "faults"}
     assert (found["accelerator"], found["cpu"]) == ("tcg", "a processor, 2 cores")
 
 

@@ -16,6 +16,8 @@ FILE = "proved.json"
 # what a proof does not depend on: modules that show, publish, or serve other commands
 APART = {"site", "show", "evidence", "cli", "commands", "suite"}
 APART |= {"bench", "torture", "skeleton", "diagnosis"}
+APART |= {"lab_page", "proofs", "gathered", "failures", "distribution", "comparison", "imprint"}
+APART |= {"publish", "printed"}
 
 
 def digest(lab: Lab, recipe: str) -> str:
@@ -91,6 +93,7 @@ def write(lab: Lab, recipe: str, accelerator: str, cpu: str, found: dict[str, An
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "accelerator": accelerator,
         "cpu": cpu,
+        "box": recipe[:12],
         **found,
     }
     path = lab.folder / FILE
