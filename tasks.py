@@ -110,6 +110,18 @@ def site(_c: Any) -> None:
     commands.site()
 
 
+@task(help={"anyway": "although something is not proved, with a banner that says so"})
+def publish(_c: Any, anyway: bool = False) -> None:
+    """Build the site for others to read, if every lab is proved."""
+    commands.publish(anyway)
+
+
+@task(help={"anyway": "although handout/site.toml names nobody"})
+def handout(_c: Any, anyway: bool = False) -> None:
+    """Make the two printed pages, site/handout.pdf."""
+    commands.handout(anyway)
+
+
 @task
 def serve(_c: Any, port: int = 8000) -> None:
     """Show the handout on 127.0.0.1 and follow changes."""
@@ -148,5 +160,5 @@ def torture(_c: Any, seed: int = 1, only: str = "") -> None:
 
 namespace = Collection(
     *[box, up, down, destroy, status, ssh, lab, check, render, break_, heal],
-    *[reset, skip, checkpoint, doctor, site, serve, test, new, bench, torture],
+    *[reset, skip, checkpoint, doctor, site, serve, publish, handout, test, new, bench, torture],
 )

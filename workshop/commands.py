@@ -333,6 +333,25 @@ def site() -> None:
 
 
 @command
+def publish(anyway: bool) -> None:
+    """Build the site for others to read, if everything on it is proved."""
+    from workshop import publish as gate
+
+    gate.publish(screen.line, anyway)
+
+
+@command
+def handout(anyway: bool) -> None:
+    """The two printed pages, as PDF."""
+    from workshop import imprint, printed
+
+    found = imprint.read() if anyway else imprint.whole()
+    target = ROOT / "site" / printed.NAME
+    target.write_bytes(printed.pages(found))
+    screen.line(f"site/{printed.NAME}, {printed.PAGES} pages")
+
+
+@command
 def serve(port: int) -> None:
     """Show the handout on 127.0.0.1."""
     screen.line(f"http://127.0.0.1:{port}/ (Ctrl-C stops it)")

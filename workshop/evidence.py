@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import hashlib
 import json
@@ -69,14 +70,28 @@ def stale(lab: Lab, recipe: str) -> str:
 
 def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
     """What the evidence lacks: a check, mutation or fault not proved; empty when whole."""
-    for name in lab.mutations:
+    for name in dict.fromkeys([*lab.mutations, *_checks(lab)]):
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
     for name in lab.file.faults:
-        if recorded.get("faults", {}).get(name, {}).get("wrong", "missing"):
+        entry = recorded.get("faults", {}).get(name, {})
+        if entry.get("wrong", "missing") or "outage" not in entry:
             return f"its fault {name} is not proved"
     return ""
+
+
+def _checks(lab: Lab) -> list[str]:
+    """Names of the lab's checks, read without running its `checks.py`."""
+    path = lab.folder / "checks.py"
+    if not path.exists():
+        return []
+    try:
+        body = ast.parse(manifest.text(path)).body
+    except SyntaxError as error:
+        raise WorkshopError(f"{lab.name}/checks.py:{error.lineno}: {error.msg}") from None
+    found = (node.name for node in body if isinstance(node, ast.FunctionDef))
+    return [name for name in found if name.startswith("check_")]
 
 
 def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,5 @@ def whole(path: Path = FILE) -> Imprint:
     """The imprint, with nothing missing."""
     found = read(path)
     if missing := found.missing():
-        raise WorkshopError(
-            f"{path.parent.name}/{path.name}: {missing[0]} is empty: fill it in, or add --anyway"
-        )
+        raise WorkshopError(f"{path.parent.name}/{path.name}: {missing[0]} is empty: fill it in")
     return found

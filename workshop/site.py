@@ -41,6 +41,7 @@ from workshop import (
     gathered,
     imprint,
     manifest,
+    printed,
     proofs,
     render,
     steps,
@@ -111,6 +112,8 @@ class Handout:
             lstrip_blocks=True,
         )
         self.pages = {p.uri: p for p in map(_read, manifest.labs(folder))}
+        whole = not self.imprint.missing()
+        self.printed = printed.pages(self.imprint, self.prose, folder) if whole else b""
         built = box.cached(ROOT)
         self.distribution = distribution.of(built) if built else None
 
@@ -130,6 +133,8 @@ class Handout:
             "network_table": self.part("networks.html", **shown),
             "diagram": self.part("diagram.svg", **shown),
             "hero": self.hero(),
+            "printed": printed.NAME if self.printed else "",
+            "commands": self.part("remember.html", commands=self.commands()),
             "gotchas": gathered.page_of(pages, "gotcha"),
             "questions": gathered.page_of(pages, "question", level=3),
             "contact": self.part("contact.html", imprint=self.imprint),
@@ -140,6 +145,10 @@ class Handout:
             "fault_limit": faults.LIMIT,
             "memory": sum(node.memory for node in self.cluster.nodes.values()),
         }
+
+    def commands(self) -> list[printed.Command]:
+        """The commands worth remembering."""
+        return printed.commands(self.prose, self.labs)
 
     def hero(self) -> Markup:
         """The first machine of the course that loses its power, in three moments."""
@@ -189,6 +198,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add a page for each lab, and its rendered files."""
     handout: Handout = config.extra["handout"]
+    if handout.printed:
+        files.append(File.generated(config, printed.NAME, content=handout.printed))
     for uri, lab_page in handout.pages.items():
         page = File.generated(config, uri, content=lab_page.page.text)
         page.dest_uri = lab_page.url
