@@ -117,6 +117,19 @@ def test_incomplete_evidence_says_what_it_lacks(two: Lab, found: Any, words: str
     assert bool(words) == bool(evidence.stale(two, "recipe"))
 
 
+def test_a_check_without_evidence_is_missed(two: Lab) -> None:
+    (two.folder / "checks.py").write_text(
+        "def check_x():\n    pass\n\n\ndef check_new():\n    pass\n"
+    )
+    evidence.write(two, "recipe", "tcg", "cpu", PROVED)
+    assert "check_new is not proved three ways" in evidence.stale(two, "recipe")
+
+
+def test_a_fault_without_figures_is_not_proved(two: Lab) -> None:
+    evidence.write(two, "recipe", "tcg", "cpu", PROVED | {"faults": {"dark": {"wrong": ""}}})
+    assert "its fault dark is not proved" in evidence.stale(two, "recipe")
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]"])
 def test_damaged_evidence_is_named(two: Lab, damage: str) -> None:
     (two.folder / "proved.json").write_text(damage)
