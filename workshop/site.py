@@ -52,6 +52,8 @@ from workshop.manifest import ROOT, Lab
 
 NETWORKS = ("front", "back")  # those that carry the cluster's traffic
 
+SEARCH = '<div class="md-search" data-md-component="search" role="dialog">'
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -246,3 +248,17 @@ def on_page_content(html: str, page: SitePage, config: MkDocsConfig, files: File
         lambda match: f'<div class="{match[1]}" id="code-{next(numbers)}">',
         html,
     )
+
+
+def on_post_page(output: str, page: SitePage, config: MkDocsConfig) -> str:
+    """Give the theme's search dialogue the name that it lacks."""
+    return _named(output)
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """The same for pages that come from no Markdown, such as 404.html."""
+    return _named(output_content)
+
+
+def _named(output: str) -> str:
+    return output.replace(SEARCH, SEARCH.replace(">", ' aria-label="Search">'))
