@@ -267,8 +267,8 @@ def difference(before: bytes, after: bytes) -> Markup | None:
     lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=2))[2:]
     shown = (line for line in lines if not line.startswith("@@"))
     body = highlight("\n".join(shown), get_lexer_by_name("diff"), HtmlFormatter(nowrap=True))
-    # no <code>: a difference is to be read, not to be copied
-    return Markup(f'<div class="highlight"><pre>{body}</pre></div>')
+    # no <code>: a difference is to be read, not to be copied; it scrolls by keyboard, too
+    return Markup(f'<div class="highlight"><pre tabindex="0">{body}</pre></div>')
 
 
 def origin(shipped: Shipped | None) -> str:

@@ -31,7 +31,9 @@ def run(fast: bool, everything: bool, only: int | None) -> None:
                 "tests",
                 "--ignore=tests/vm",
                 "--ignore=tests/box",
+                "--ignore=tests/browser",
             )
+            _phase(times, "browser tests", "-m", "pytest", "tests/browser")
         if fast:
             screen.line("left out: everything that needs a virtual machine (--fast)")
         else:

@@ -7,46 +7,14 @@ import http.server
 import shutil
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from eyes import Looking, Site, look
+from playwright.sync_api import Browser, sync_playwright
 
 from workshop import site
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-@dataclass(frozen=True)
-class Site:
-    """The built site, and where it is served."""
-
-    folder: Path
-    url: str
-    seconds: float
-
-    @property
-    def pages(self) -> list[str]:
-        """Paths of all pages, but not of the HTML among the files to download."""
-        found = (path.relative_to(self.folder) for path in self.folder.rglob("*.html"))
-        return sorted(str(path) for path in found if path.parts[0] != "configs")
-
-
-@dataclass
-class Looking:
-    """A browser's page, what it asked for and what it complained of."""
-
-    page: Page
-    site: Site
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    bytes: dict[str, int] = field(default_factory=dict)
-
-    def open(self, path: str) -> Page:
-        """Load a page of the site, with all that belongs to it."""
-        self.page.goto(self.site.url + path, wait_until="networkidle")
-        return self.page
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -78,25 +46,6 @@ def chromium() -> Iterator[Browser]:
         browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-def look(chromium: Browser, built: Site, **options: object) -> tuple[BrowserContext, Looking]:
-    """A fresh browser context and its page; `options` as playwright's new_context has them."""
-    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})  # type: ignore[arg-type]
-    looking = Looking(context.new_page(), built)
-    looking.page.on("request", lambda request: looking.asked.append(request.url))
-    looking.page.on("pageerror", lambda error: looking.complaints.append(str(error)))
-    looking.page.on(
-        "console",
-        lambda said: (
-            looking.complaints.append(said.text) if said.type in ("error", "warning") else None
-        ),
-    )
-    looking.page.on(
-        "requestfinished",
-        lambda done: looking.bytes.__setitem__(done.url, done.sizes()["responseBodySize"]),
-    )
-    return context, looking
 
 
 @pytest.fixture

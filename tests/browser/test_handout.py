@@ -8,7 +8,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Looking, Site, look
+from eyes import Looking, Site, look
 from justhtml import JustHTML
 from playwright.sync_api import Browser, expect
 
@@ -31,7 +31,7 @@ def test_every_page_is_accessible_quiet_and_asks_nobody_else(
     context, looking = look(chromium, built, color_scheme=scheme, reduced_motion="reduce")
     found = []
     for path in built.pages:
-        page = looking.open(path)
+        page = looking.open(path, until="networkidle")
         assert page.locator("body").get_attribute("data-md-color-scheme") == (
             "slate" if scheme == "dark" else "default"
         )
@@ -88,7 +88,7 @@ def test_every_link_and_anchor_leads_somewhere(looking: Looking, built: Site) ->
 
 
 def test_the_home_page_is_light(looking: Looking) -> None:
-    page = looking.open("index.html")
+    page = looking.open("index.html", until="networkidle")
     expect(page.locator(".failure svg").first).to_be_visible()
     weight = sum(looking.bytes.values())
     assert 20_000 < weight < HOME_BYTES, looking.bytes
@@ -136,13 +136,12 @@ def test_the_copy_button_takes_the_commands_and_nothing_else(
     shown = page.locator(".step-sh, .step-sql")
     assert shown.count() == len(commands) > 0
     for index, step in enumerate(commands):
-        block = shown.nth(index)
-        block.locator("button[data-clipboard-target]").click()
-        expect(page.locator(".md-dialog")).to_contain_text("Copied")
+        page.evaluate("navigator.clipboard.writeText('')")
+        shown.nth(index).locator("button[data-clipboard-target]").click()
+        page.wait_for_function("navigator.clipboard.readText().then(text => text !== '')")
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied.rstrip("\n") == step.body
-        expect(page.locator(".md-dialog")).not_to_have_class(re.compile("--active"))
-        page.evaluate("navigator.clipboard.writeText('')")
+    expect(page.locator(".md-dialog")).to_contain_text("Copied")
     context.close()
 
 
