@@ -60,7 +60,7 @@ def prove(lab: Lab) -> Proof:
         "Date": date,
         "Commit": commit or "not committed yet",
         "Machine": f"{recorded.get('cpu', 'unknown processor')}, {machine(recorded)}",
-        "Box": f"recipe {recorded['box']}" if "box" in recorded else "of the recipe in this commit",
+        "Box": f"recipe {recorded['box']}" if "box" in recorded else "not recorded",
         "Outcome": f"{_count(passed, 'check')} passed, {_count(caught, 'mutation')} caught, "
         f"{_count(ended, 'fault')} ended as declared",
     }

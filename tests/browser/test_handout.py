@@ -90,8 +90,10 @@ def test_every_link_and_anchor_leads_somewhere(looking: Looking, built: Site) ->
 def test_the_home_page_is_light(looking: Looking) -> None:
     page = looking.open("index.html", until="networkidle")
     expect(page.locator(".failure svg").first).to_be_visible()
-    weight = sum(looking.bytes.values())
-    assert 20_000 < weight < HOME_BYTES, looking.bytes
+    # the theme fetches the index of the search beforehand, after all that is shown
+    shown = {url: size for url, size in looking.bytes.items() if "/search/" not in url}
+    weight = sum(shown.values())
+    assert 20_000 < weight < HOME_BYTES, shown
 
 
 def test_the_pages_lead_into_each_other(looking: Looking) -> None:
