@@ -245,7 +245,6 @@ def test_nothing_comes_from_the_network(built: Path) -> None:
             continue
         source = path.read_text()
         assert [u for u in Reading(source).loads if re.match(r"(https?:)?//", u)] == [], path.name
-        assert 'class="mermaid"' not in source  # the theme would fetch its program from a CDN
     for path in built.rglob("*.css"):
         assert not re.search(r"(@import|url\()\s*['\"]?(https?:)?//", path.read_text()), path.name
 

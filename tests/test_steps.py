@@ -61,7 +61,7 @@ sleep 60
 
 ## What you learned
 
-```mermaid
+```text
 graph LR
 ```
 """

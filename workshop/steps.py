@@ -1,7 +1,7 @@
 """Parse `steps.md`: the page that is also the program.
 
 Five fences are executable (`install`, `sh`, `sql`, `expect`, `fault`); `notes` holds what
-only the speaker sees; `text` and `mermaid` are shown and never run. Anything else is an
+only the speaker sees; `text` is shown and never run. Anything else is an
 error that names file and line.
 """
 
@@ -31,7 +31,6 @@ KEYS = {
     "fault": {"on"},
     "notes": set(),
     "text": set(),
-    "mermaid": set(),
 }
 FLAGS = {"fails", "background", "watch"}
 CLIENT = "client"
@@ -133,7 +132,7 @@ def parse(lab: Lab) -> Page:
         if word == "notes":
             page.notes.append((start, end, body))
             continue
-        if word in ("text", "mermaid"):
+        if word == "text":
             continue
         if word == "expect":
             if last is None or _between(page.text, page.steps[last].end, start):
