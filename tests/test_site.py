@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from fakes import refused
 
-from workshop import evidence, manifest, proofs, site
+from workshop import evidence, lab_page, manifest, proofs, site
+from workshop.distribution import Shipped
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -317,6 +318,39 @@ def test_install_shows_what_changes_of_a_required_labs_file(page: Reading) -> No
     assert "What changes -colour red +colour blue size 1" in page.text
 
 
+def test_install_says_where_the_distributions_file_was_not_at_hand(page: Reading) -> None:
+    # of two.conf in its two variants, and not of one.conf, which lab 1 has put there
+    assert page.text.count("The distribution's file was not at hand") == 2
+
+
+@pytest.mark.parametrize(
+    ("shipped", "words", "change"),
+    [
+        (None, "Debian's is not at hand", None),
+        (Shipped(None), "Debian ships no such file.", None),
+        (Shipped(None, example="/usr/share/doc/x.gz"), "/usr/share/doc/x.gz is an example", None),
+        (Shipped(b"a\nb\nc\n", "thing", "1.2"), "Debian's thing 1.2 ships", ["-c", "+d"]),
+        (Shipped(b"a\nb\nc\n"), "Debian makes a file here", ["-c", "+d"]),
+        (Shipped(b"a\nb\nd\n", "thing", "1.2"), "Debian's thing 1.2 ships", None),
+        (Shipped(bytes(range(9)) + b"\xff\n", "thing", "1"), "Debian's thing 1 ships", None),
+    ],
+)
+def test_what_changes_of_the_distributions_file(
+    shipped: Shipped | None, words: str, change: list[str] | None
+) -> None:
+    assert words in lab_page.origin(shipped)
+    found = lab_page.change(shipped, b"a\nb\nd\n")
+    assert (found is None) == (change is None)
+    for line in change or []:
+        assert line in re.sub(r"<[^>]+>", "", str(found)).splitlines()
+
+
+def test_of_a_file_that_is_replaced_no_difference_is_shown() -> None:
+    before = b"\n".join(b"line %d" % number for number in range(99))
+    assert lab_page.replaced(before, b"all new\n")
+    assert lab_page.change(Shipped(before, "thing", "1"), b"all new\n") is None
+
+
 def test_hidden_files_can_be_downloaded(built: Path) -> None:
     assert (built / "configs/02-second/lb1/etc/.hidden").read_text() == "found\n"
 
@@ -340,6 +374,14 @@ def test_gotchas_are_gathered(built: Path) -> None:
     assert "Wait for Wednesday. Shown in lab 2: A second lab" in gathered.text
     assert "labs/02-second/index.html#gotcha-it-does-not-start-on-tuesdays" in gathered.links
     assert "labs/02-second/index.html#build" in gathered.links
+
+
+def test_questions_are_gathered(built: Path) -> None:
+    gathered = Reading((built / "contact.html").read_text())
+    assert "Why not three?" in gathered.text
+    assert "Because two is enough. Asked in lab 2: A second lab" in gathered.text
+    assert "labs/02-second/index.html#question-why-not-three" in gathered.links
+    assert "This copy was built at home and names nobody." in gathered.text
 
 
 def test_cluster_is_drawn_from_the_topology(built: Path) -> None:

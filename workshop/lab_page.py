@@ -25,6 +25,7 @@ from workshop.steps import CLIENT, Step
 LANGUAGES = {".html": "html", ".php": "php", ".py": "python", ".sh": "bash", ".sql": "sql"}
 WORDS = {"holder": "the node that has the address", "peer": "the node that would take over"}
 BLOCK = "<!-- step {} -->"
+KEPT = 0.2  # share of lines in common below which a file was replaced rather than changed
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,10 @@ class LabWriter:
         if self.distribution is None:
             return "The distribution's file was not at hand when this page was built.", None
         shipped = self.distribution.at(file.path)
-        return origin(shipped), change(shipped, file.content)
+        said = origin(shipped)
+        if shipped and shipped.content is not None and replaced(shipped.content, file.content):
+            said += " This one takes its place."
+        return said, change(shipped, file.content)
 
     def _fault(self, step: Step, common: dict[str, Any]) -> Markup:
         fault = self.lab.file.faults[step.target]
@@ -285,10 +289,17 @@ def origin(shipped: Shipped | None) -> str:
 
 
 def change(shipped: Shipped | None, content: bytes) -> Markup | None:
-    """What a lab changes of the distribution's file; None where there is none."""
-    if shipped is None or shipped.content is None:
+    """What a lab changes of the distribution's file; None where there is none, or where
+    the lab keeps next to nothing of it and a difference would say only that."""
+    if shipped is None or shipped.content is None or replaced(shipped.content, content):
         return None
     return difference(shipped.content, content)
+
+
+def replaced(before: bytes, after: bytes) -> bool:
+    """Whether so little is kept that one file takes the other one's place."""
+    old, new = before.splitlines(), after.splitlines()
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() < KEPT
 
 
 def _text(content: bytes) -> str | None:
