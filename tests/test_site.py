@@ -330,6 +330,7 @@ def test_install_says_where_the_distributions_file_was_not_at_hand(page: Reading
         (Shipped(None), "Debian ships no such file.", None),
         (Shipped(None, example="/usr/share/doc/x.gz"), "/usr/share/doc/x.gz is an example", None),
         (Shipped(b"a\nb\nc\n", "thing", "1.2"), "Debian's thing 1.2 ships", ["-c", "+d"]),
+        (Shipped(b"# long\n\n  # story\na\nb\nc\n", "thing", "1.2"), "Debian's", ["-c", "+d"]),
         (Shipped(b"a\nb\nc\n"), "Debian makes a file here", ["-c", "+d"]),
         (Shipped(b"a\nb\nd\n", "thing", "1.2"), "Debian's thing 1.2 ships", None),
         (Shipped(bytes(range(9)) + b"\xff\n", "thing", "1"), "Debian's thing 1 ships", None),

@@ -289,17 +289,23 @@ def origin(shipped: Shipped | None) -> str:
 
 
 def change(shipped: Shipped | None, content: bytes) -> Markup | None:
-    """What a lab changes of the distribution's file; None where there is none, or where
-    the lab keeps next to nothing of it and a difference would say only that."""
+    """What a lab changes of the distribution's file, comments left out; None where there is
+    none, or where the lab keeps next to nothing of it and a difference would say only that."""
     if shipped is None or shipped.content is None or replaced(shipped.content, content):
         return None
-    return difference(shipped.content, content)
+    return difference(settings(shipped.content), settings(content))
 
 
 def replaced(before: bytes, after: bytes) -> bool:
     """Whether so little is kept that one file takes the other one's place."""
-    old, new = before.splitlines(), after.splitlines()
+    old, new = settings(before).splitlines(), settings(after).splitlines()
     return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() < KEPT
+
+
+def settings(content: bytes) -> bytes:
+    """The lines that are neither empty nor a comment."""
+    lines = content.splitlines(keepends=True)
+    return b"".join(line for line in lines if line.strip() and not line.lstrip().startswith(b"#"))
 
 
 def _text(content: bytes) -> str | None:
