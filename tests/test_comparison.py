@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import LAB, refused, write_lab
 
-from workshop import comparison, manifest
+from workshop import comparison, evidence, manifest
 
 FAULT = '\n[faults.dark]\ntitle = "X"\ndoes = "power_off"\nexpect = "Y"\nserves = "peer"\n'
 ROAD = """\
@@ -42,9 +42,14 @@ def prove(labs: Path, **fault: object) -> None:
     (labs / "01-pair" / "proved.json").write_text(json.dumps(record))
 
 
-def test_a_proved_fault_is_a_figure(file: Path, labs: Path) -> None:
+def test_a_proved_fault_is_a_figure(
+    file: Path, labs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prove(labs, wrong="", outage=22.17)
+    monkeypatch.setattr(evidence, "stale", lambda *_: "")
     assert cell(file, labs) == "22.2 s (lab 1)"
+    monkeypatch.setattr(evidence, "stale", lambda *_: "it changed")
+    assert cell(file, labs) == "22.2 s (lab 1, stale)"
 
 
 def test_what_was_not_measured_is_not_guessed(file: Path, labs: Path) -> None:

@@ -1,6 +1,7 @@
 """The roads to a highly available database, side by side: `handout/comparison.toml`.
 
-What a lab has measured is taken from its evidence; anything else is "not measured yet".
+What a lab has measured is taken from its evidence, and said to be stale where it is; anything
+else is "not measured yet".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workshop import evidence, manifest
+from workshop.box import recipe_digest
 from workshop.errors import WorkshopError
 from workshop.manifest import LABS, ROOT, Strict
 
@@ -59,4 +61,5 @@ def _outage(road: Road, path: Path, labs: Path) -> str:
     entry = evidence.read(lab).get("faults", {}).get(name, {})
     if "outage" not in entry or entry.get("wrong"):
         return NOT_YET
-    return f"{entry['outage']:.1f} s (lab {lab.number})"
+    stale = evidence.stale(lab, recipe_digest(ROOT, added=False))
+    return f"{entry['outage']:.1f} s (lab {lab.number}{', stale' if stale else ''})"
