@@ -36,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         server.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # the driver's loop must not outlive these tests
 def chromium() -> Iterator[Browser]:
     """The distribution's browser, without a window."""
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
