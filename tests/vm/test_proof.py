@@ -5,6 +5,7 @@ The order within a lab matters: before, build, build again, mutations, faults, e
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -127,14 +128,25 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
 
 
 def test_experiments_of_the_page(lab: Lab, course: Course, found: Found) -> None:
-    """All of Try but its `fault` blocks: those are `test_fault_ends_as_declared`, one by one."""
+    """All of Try but its `fault` blocks: those are `test_fault_ends_as_declared`, one by one.
+
+    What an `expect` captures by name is a measurement, and goes into the evidence.
+    """
     page = steps.parse(lab)
     if all(step.kind == "fault" for step in page.section("try")):
         return
     course.checkpoints.restore(checkpoint(lab.number))
     faults.forget()
-    seconds = apply.run(Live(course.machines, lab), page, "try", faults=False)
-    _facts(found, lab)["try_seconds"] = round(seconds, 1)
+    measured: dict[str, str] = {}
+
+    def ended(done: apply.Done) -> None:
+        if done.step.expect and (pattern := done.step.expect.pattern):
+            for output in done.output.values():
+                match = re.search(pattern, output, re.MULTILINE)
+                measured.update(match.groupdict() if match else {})
+
+    seconds = apply.run(Live(course.machines, lab), page, "try", ended=ended, faults=False)
+    _facts(found, lab).update(try_seconds=round(seconds, 1), measured=measured)
 
 
 def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
