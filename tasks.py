@@ -104,6 +104,17 @@ def doctor(_c: Any) -> None:
     commands.doctor()
 
 
+@task(
+    help={
+        "inventory": "a TOML file that names your own servers",
+        "example": "print one to start from",
+    }
+)
+def bundle(_c: Any, inventory: str = "", example: bool = False) -> None:
+    """Make the archives of all configuration files, into dist/."""
+    commands.bundle(inventory, example)
+
+
 @task
 def site(_c: Any) -> None:
     """Build the handout as a site, into site/."""
@@ -160,5 +171,6 @@ def torture(_c: Any, seed: int = 1, only: str = "") -> None:
 
 namespace = Collection(
     *[box, up, down, destroy, status, ssh, lab, check, render, break_, heal],
-    *[reset, skip, checkpoint, doctor, site, serve, publish, handout, test, new, bench, torture],
+    *[reset, skip, checkpoint, doctor, bundle, site, serve, publish, handout],
+    *[test, new, bench, torture],
 )

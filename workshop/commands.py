@@ -6,11 +6,13 @@ import contextlib
 import os
 import sys
 import time
+from pathlib import Path
 
 from rich.table import Table
 
 from workshop import apply, faults, host, manifest, plugin, render, state, steps
 from workshop import box as boxes
+from workshop import bundle as bundles
 from workshop import show as screen
 from workshop.checkpoints import Checkpoints
 from workshop.cli import command, confirm, course, machines, running, visitor
@@ -322,6 +324,17 @@ def doctor() -> None:
         bad += not finding.ok
     if bad:
         raise WorkshopError(f"{bad} finding{'s' if bad > 1 else ''} to cure before labs can run")
+
+
+@command
+def bundle(inventory: str, example: bool) -> None:
+    """Make the config bundle, or one for the reader's own servers."""
+    labs = manifest.labs()
+    if example:
+        sys.stdout.write(bundles.example(labs))
+        return
+    for path in bundles.write(labs, Path(inventory) if inventory else None):
+        screen.line(f"{os.path.relpath(path)}: {path.stat().st_size} bytes")
 
 
 @command

@@ -19,6 +19,7 @@ APART = {"site", "show", "evidence", "cli", "commands", "suite"}
 APART |= {"bench", "torture", "skeleton", "diagnosis"}
 APART |= {"lab_page", "proofs", "gathered", "failures", "distribution", "comparison", "imprint"}
 APART |= {"publish", "printed"}
+APART |= {"bundle", "inventory", "tokens", "downloads"}
 
 
 def digest(lab: Lab, recipe: str) -> str:

@@ -1,0 +1,71 @@
+"""Somebody's own servers: other values for whatever an inventory may change."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from markdown_it import MarkdownIt
+
+from workshop import inventory
+from workshop.manifest import Lab
+
+NAMES = ("alpha", "bravo", "charlie-1", "delta", "echo", "foxtrot", "golf", "hotel")
+CIDRS = {"front": "10.20.30.0/26", "back": "172.16.5.128/25"}
+CARDS = {"front": "ens18", "back": "bond0.20"}
+
+
+def other(labs: list[Lab]) -> dict[str, str]:
+    """Values that have nothing in common with the course's."""
+    found = {"domain": "shop.example"}
+    names = iter(NAMES)
+    hosts = {name: iter(ipaddress.ip_network(cidr).hosts()) for name, cidr in CIDRS.items()}
+    floating = {f"addresses.{name}": net for name, (net, _) in inventory.floating(labs).items()}
+    for field in inventory.fields(labs):
+        last = field.key.rsplit(".", 1)[1] if "." in field.key else ""
+        match field.kind:
+            case "network":
+                found[field.key] = CIDRS[field.key.split(".")[1]]
+            case "interface":
+                found[field.key] = CARDS[field.key.split(".")[1]]
+            case "name":
+                found[field.key] = next(names)
+            case "address":
+                found[field.key] = str(next(hosts[floating.get(field.key, last)]))
+    return found
+
+
+def toml(values: dict[str, str], labs: list[Lab]) -> str:
+    """The values as an inventory's text."""
+    return inventory.substitute(inventory.example(labs), values, labs)
+
+
+@dataclass
+class Block:
+    """Commands of the bundle's instructions: where they are typed, and what is seen then."""
+
+    on: list[str]  # servers, or `client`; empty above the first heading that names one
+    command: str
+    refused: bool = False
+    repeat: bool = False
+    expect: str = ""
+
+
+def blocks(text: str) -> list[Block]:
+    """What a reader of README.md or INSTALL.md types, in order."""
+    found: list[Block] = []
+    on: list[str] = []
+    words = ""
+    parsed = MarkdownIt("commonmark").parse(text)
+    for index, one in enumerate(parsed):
+        if one.type == "heading_open":
+            match = re.fullmatch(r"(?:\d+\. )?On ([^ ]+(?:, [^ ]+)*)", parsed[index + 1].content)
+            on, words = (match[1].split(", ") if match else []), ""
+        elif one.type == "paragraph_open":
+            words = parsed[index + 1].content
+        elif one.type == "fence" and one.info == "sh":
+            found.append(Block(on, one.content.rstrip("\n"), "This is refused" in words))
+        elif one.type == "fence" and one.info == "text":
+            found[-1].repeat, found[-1].expect = words.startswith("Repeat"), one.content.strip()
+    return found
