@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from workshop import inventory
+from workshop import inventory, manifest
 from workshop.manifest import Lab
+from workshop.tokens import Words
 
 NAMES = ("alpha", "bravo", "charlie-1", "delta", "echo", "foxtrot", "golf", "hotel")
 CIDRS = {"front": "10.20.30.0/26", "back": "172.16.5.128/25"}
@@ -34,6 +36,43 @@ def other(labs: list[Lab]) -> dict[str, str]:
             case "address":
                 found[field.key] = str(next(hosts[floating.get(field.key, last)]))
     return found
+
+
+def moved(labs: list[Lab]) -> dict[str, str]:
+    """Other values for the kit's own machines: each keeps its host number in new networks."""
+    cidrs = {"front": "10.20.30.0/26", "back": "10.20.31.0/26"}
+    cards = {"front": "ens18", "back": "ens19"}
+    found = other(labs)
+    floating = [(f"addresses.{name}", net) for name, (net, _) in inventory.floating(labs).items()]
+    for name, cidr in cidrs.items():
+        network = ipaddress.ip_network(cidr)
+        found |= {f"networks.{name}.cidr": cidr, f"networks.{name}.interface": cards[name]}
+        for node, spec in labs[0].cluster.nodes.items():
+            if f"nodes.{node}.{name}" in found:
+                found[f"nodes.{node}.{name}"] = str(network[spec.host])
+        for index, (key, where) in enumerate(floating):
+            if where == name:
+                found[key] = str(network[60 - index])
+    return found
+
+
+def renamed(lab: Lab, labs: list[Lab], values: dict[str, str], folder: Path) -> Lab:
+    """A copy of the lab, in `folder`, whose topology, manifest and checks are for the servers
+    that `values` names: so its checks can be run on them."""
+    words = Words(labs)
+
+    def copy(source: Path) -> None:
+        text = inventory.substitute(words.pattern_of(source.read_text()), values, labs)
+        target = folder / source.relative_to(lab.folder.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
+    copy(lab.folder.parent / "cluster.toml")
+    chain = manifest.closure(lab.file.requires, lab.folder.parent)
+    for each in (*(manifest.lab(number, lab.folder.parent) for number in chain), lab):
+        copy(each.folder / "lab.toml")
+        copy(each.folder / "checks.py")
+    return manifest.load(folder / lab.name)
 
 
 def toml(values: dict[str, str], labs: list[Lab]) -> str:

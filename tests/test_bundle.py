@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from fakes import refused, write_lab
-from own_servers import blocks, other, toml
+from own_servers import blocks, moved, other, renamed, toml
 from test_inventory import PAIR
 
 from workshop import apply, bundle, commands, evidence, inventory, manifest, render, state, steps
@@ -240,3 +240,25 @@ def test_names_and_sums_in_the_archive_are_those_of_the_inventory() -> None:
 
 def test_no_proof_depends_on_the_bundle() -> None:
     assert {"bundle", "inventory", "tokens", "downloads"} <= evidence.APART
+
+
+@pytest.mark.parametrize("lab", LABS, ids=[lab.name for lab in LABS])
+def test_a_labs_checks_can_be_run_on_the_readers_servers(lab: Lab, tmp_path: Path) -> None:
+    """What tests/vm/test_own_servers.py does before it needs a machine."""
+    values = moved(LABS)
+    assert inventory.complaints(values, inventory.specification(LABS)) == {}
+    copy = renamed(lab, LABS, values, tmp_path / "labs")
+    assert copy.nodes == [values[f"nodes.{node}.name"] for node in lab.nodes]
+    for node, name in zip(lab.nodes, copy.nodes, strict=True):
+        for network in inventory.NETWORKS:
+            assert copy.cluster.address(name, network) == values[f"nodes.{node}.{network}"]
+    floating = {f.default: values[f.key] for f in inventory.fields(LABS)}
+    assert copy.file.address == floating[lab.file.address]
+    for node, name in zip(lab.nodes, copy.nodes, strict=True):
+        page = f"served by <strong>{node}</strong>"
+        if match := re.search(lab.file.says, page):
+            again = re.search(copy.file.says, page.replace(node, name))
+            assert (match[1], again and again[1]) == (node, name)
+    checks = (copy.folder / "checks.py").read_text()
+    compile(checks, "checks.py", "exec")
+    assert [v for v in inventory.defaults(LABS).values() if re.search(rf"\b{v}\b", checks)] == []

@@ -150,7 +150,7 @@ def fields(labs: list[Lab]) -> list[Field]:
             continue
         found.append(
             Field(f"nodes.{node}.name", "name", node, f"In place of {node}",
-                  "Host name", f"The {spec.does}; what `uname -n` says there.")
+                  "Host name", f"The {spec.does}; what uname -n says there.")
         )  # fmt: skip
         for name in NETWORKS:
             found.append(
