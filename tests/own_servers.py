@@ -101,6 +101,8 @@ def blocks(text: str) -> list[Block]:
         if one.type == "heading_open":
             match = re.fullmatch(r"(?:\d+\. )?On ([^ ]+(?:, [^ ]+)*)", parsed[index + 1].content)
             on, words = (match[1].split(", ") if match else []), ""
+            numbered = re.match(r"\d+\. ", parsed[index + 1].content)
+            assert match or not numbered, f"who is that: {parsed[index + 1].content}"
         elif one.type == "paragraph_open":
             words = parsed[index + 1].content
         elif one.type == "fence" and one.info == "sh":

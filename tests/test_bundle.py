@@ -238,6 +238,13 @@ def test_names_and_sums_in_the_archive_are_those_of_the_inventory() -> None:
         assert hashlib.sha256(files[path]).hexdigest() == total
 
 
+def test_packages_are_those_that_a_server_needs() -> None:
+    text = {f.path: f.content.decode() for f in bundle.files(LABS)}["PACKAGES"]
+    words = re.sub(r"#.*", "", text).split()
+    assert {"heartbeat", "ldirectord", "apache2", "mariadb-server", "memcached"} <= set(words)
+    assert not {"linux-image-cloud-amd64", "systemd-sysv", "openssh-server"} & set(words)
+
+
 def test_no_proof_depends_on_the_bundle() -> None:
     assert {"bundle", "inventory", "tokens", "downloads"} <= evidence.APART
 
