@@ -145,3 +145,16 @@ def test_a_lab_that_requires_a_missing_one_is_refused(two: Lab, labs: Path) -> N
     lab = write_lab(labs, "04-lost", LAB.replace("nodes =", "requires = [9]\nnodes ="))
     with refused("lab '9'"):
         evidence.digest(lab, "recipe")
+
+
+def test_experiments_of_a_page_are_proved_too(two: Lab) -> None:
+    page = two.folder / "steps.md"
+    page.write_text(page.read_text() + "\n## Try\n\n```sh on=lb1\nuptime\n```\n")
+    evidence.write(two, "recipe", "tcg", "cpu", PROVED)
+    assert evidence.stale(two, "recipe") == "the experiments of its page are not proved"
+    tried = PROVED | {"try_seconds": 1.0, "measured": {"ratio": "0.5"}}
+    evidence.write(two, "recipe", "tcg", "cpu", tried)
+    assert evidence.stale(two, "recipe") == ""
+    kept = evidence.merged(two, "recipe", PROVED)
+    assert (kept["try_seconds"], kept["measured"]) == (1.0, {"ratio": "0.5"})
+    assert "try_seconds" not in evidence.merged(two, "another", PROVED)

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workshop import manifest
+from workshop import manifest, steps
 from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Lab
 
@@ -70,7 +70,7 @@ def stale(lab: Lab, recipe: str) -> str:
 
 
 def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
-    """What the evidence lacks: a check, mutation or fault not proved; empty when whole."""
+    """What the evidence lacks, of checks, mutations, faults and experiments; empty when whole."""
     for name in dict.fromkeys([*lab.mutations, *_checks(lab)]):
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
@@ -79,7 +79,13 @@ def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
         entry = recorded.get("faults", {}).get(name, {})
         if entry.get("wrong", "missing") or "outage" not in entry:
             return f"its fault {name} is not proved"
+    if _experiments(lab) and "try_seconds" not in recorded:
+        return "the experiments of its page are not proved"
     return ""
+
+
+def _experiments(lab: Lab) -> bool:
+    return any(step.kind != "fault" for step in steps.parse(lab).section("try"))
 
 
 def _checks(lab: Lab) -> list[str]:
@@ -96,10 +102,12 @@ def _checks(lab: Lab) -> list[str]:
 
 
 def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
-    """`found`, and the faults that did not run again because their evidence holds."""
+    """`found`, and what did not run again because its evidence holds: faults, experiments."""
     if stale(lab, recipe):
         return found
-    return {**found, "faults": {**read(lab)["faults"], **found.get("faults", {})}}
+    known = read(lab)
+    tried: dict[str, Any] = {n: known[n] for n in ("try_seconds", "measured") if n in known}
+    return {**tried, **found, "faults": {**known["faults"], **found.get("faults", {})}}
 
 
 def write(lab: Lab, recipe: str, accelerator: str, cpu: str, found: dict[str, Any]) -> None:

@@ -41,6 +41,17 @@ def _faults() -> list[tuple[Lab, str]]:
     return [*wanted, *turn]
 
 
+@functools.cache
+def _experiments() -> list[Lab]:
+    """Labs whose experiments run: those whose evidence does not hold, and one by rotation."""
+    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
+    if os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"):
+        return labs
+    today = datetime.datetime.now(datetime.UTC).toordinal()
+    turn = labs[today % len(labs)]
+    return [lab for lab in labs if lab is turn or evidence.stale(lab, recipe)]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     labs = _chosen()
     if "check_name" in metafunc.fixturenames:
@@ -52,6 +63,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pairs = _faults()
         metafunc.parametrize(
             ("lab", "fault_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
+        )
+    elif "tried" in metafunc.fixturenames:
+        metafunc.parametrize(
+            ("lab", "tried"),
+            [(a, a) for a in _experiments()],
+            ids=[str(a.number) for a in _experiments()],
         )
     elif "lab" in metafunc.fixturenames:
         metafunc.parametrize("lab", labs, ids=[str(a.number) for a in labs])
@@ -71,10 +88,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ran = [(lab.number, name) for lab, name in _faults()]
     every = [(lab.number, name) for lab in _chosen() for name in lab.file.faults]
     left = [f"{number}-{name}" for number, name in every if (number, name) not in ran]
+    untried = [lab.name for lab in _chosen() if lab not in _experiments()]
+    words = [f"the faults {', '.join(left)}"] if left else []
+    words += [f"the experiments of {', '.join(untried)}"] if untried else []
     terminalreporter.write_line(
-        f"left out, for their evidence holds: the faults {', '.join(left)}"
-        if left
-        else "left out: nothing"
+        f"left out, for their evidence holds: {'; '.join(words)}" if words else "left out: nothing"
     )
 
 

@@ -127,7 +127,7 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
     )
 
 
-def test_experiments_of_the_page(lab: Lab, course: Course, found: Found) -> None:
+def test_experiments_of_the_page(lab: Lab, tried: Lab, course: Course, found: Found) -> None:
     """All of Try but its `fault` blocks: those are `test_fault_ends_as_declared`, one by one.
 
     What an `expect` captures by name is a measurement, and goes into the evidence.
