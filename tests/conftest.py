@@ -14,9 +14,9 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
-from fakes import CLUSTER, Fleet, write_lab  # noqa: E402
+from fakes import CLUSTER, Fleet, be_the_labs, keep_apart, write_lab  # noqa: E402
 
-from workshop import faults, host, machines, manifest, state  # noqa: E402
+from workshop import faults, host, manifest  # noqa: E402
 from workshop.manifest import Lab  # noqa: E402
 
 gc.freeze()  # a check runs in a pytest of its own, which collects garbage several times
@@ -30,19 +30,7 @@ def apart(
     if request.path.is_relative_to(CHECKOUT / "tests" / "vm"):
         yield
         return
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setattr(state, "FOLDER", home / ".workshop")
-    monkeypatch.setattr(state, "HOST_FOLDER", home / "cache")
-    monkeypatch.setattr(state, "ROOT", home)
-    monkeypatch.setattr(machines, "ROOT", home)
-    monkeypatch.setattr(host, "RUN", home / "run")
-    monkeypatch.setattr(host, "VAR", home / "var")
-    monkeypatch.setattr(host, "NAMESPACE", "lamp-ha-test-none")
-    monkeypatch.setenv("VAGRANT_HOME", str(home / "vagrant.d"))
-    for name in ("WORKSHOP_PATIENCE", "WORKSHOP_PROVIDER", "WORKSHOP_PACKAGES"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for a lab's checks
+    keep_apart(tmp_path / "home", monkeypatch)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     forget = host.detect.cache_clear  # a test may put something else in its place
     forget()
@@ -71,21 +59,9 @@ def lab(labs: Path) -> Lab:
 def as_the_labs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """Make a folder of labs the one that the engine finds by itself."""
 
-    def clear() -> None:
-        manifest.cluster_of.cache_clear()
-        manifest.load.cache_clear()
-
-    def use(folder: Path) -> None:
-        clear()
-        monkeypatch.setattr(manifest, "LABS", folder)
-        # defaults were bound when the functions were made
-        for function in (manifest.lab_folders, manifest.labs, manifest.cluster_of.__wrapped__):
-            monkeypatch.setattr(function, "__defaults__", (folder,))
-        for function in (manifest.lab, manifest.closure):
-            monkeypatch.setattr(function, "__defaults__", (folder,))
-
-    yield use
-    clear()
+    yield lambda folder: be_the_labs(folder, monkeypatch)
+    manifest.cluster_of.cache_clear()
+    manifest.load.cache_clear()
 
 
 @pytest.fixture

@@ -77,6 +77,34 @@ STEPS = """\
 FILES = {"directors/etc/ha.d/ha.cf.j2": "deadtime {{ deadtime }}\nnode {{ node.name }}\n"}
 
 
+def keep_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have state, caches, daemons and `.vagrant` below this folder, which is made."""
+    home.mkdir()
+    monkeypatch.setattr(state, "FOLDER", home / ".workshop")
+    monkeypatch.setattr(state, "HOST_FOLDER", home / "cache")
+    monkeypatch.setattr(state, "ROOT", home)
+    monkeypatch.setattr(machines, "ROOT", home)
+    monkeypatch.setattr(host, "RUN", home / "run")
+    monkeypatch.setattr(host, "VAR", home / "var")
+    monkeypatch.setattr(host, "NAMESPACE", "lamp-ha-test-none")
+    monkeypatch.setenv("VAGRANT_HOME", str(home / "vagrant.d"))
+    for name in ("WORKSHOP_PATIENCE", "WORKSHOP_PROVIDER", "WORKSHOP_PACKAGES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for a lab's checks
+
+
+def be_the_labs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder of labs the one that the engine finds by itself."""
+    manifest.cluster_of.cache_clear()
+    manifest.load.cache_clear()
+    monkeypatch.setattr(manifest, "LABS", folder)
+    # defaults were bound when the functions were made
+    for function in (manifest.lab_folders, manifest.labs, manifest.cluster_of.__wrapped__):
+        monkeypatch.setattr(function, "__defaults__", (folder,))
+    for function in (manifest.lab, manifest.closure):
+        monkeypatch.setattr(function, "__defaults__", (folder,))
+
+
 def write_lab(
     labs: Path,
     name: str = "01-pair",
@@ -291,3 +319,83 @@ def web(answer: Callable[[str], tuple[int, bytes] | bytes]) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+PLAY = """\
+# A pair
+
+Two machines share *one* address.
+
+## Build
+
+### Files
+
+They say who the nodes are. `ha.cf` is read at the start.
+
+```install on=directors
+/etc/ha.d/ha.cf
+```
+
+### Start
+
+Both start. It takes a while.
+
+```notes
+Tell the story of the cleaner.
+```
+
+```sh on=directors
+start everything
+```
+
+```sh on=client watch
+ask for the page
+```
+
+```expect within=5s
+/served by lb[12]/
+```
+
+## Try
+
+Everything can break.
+
+### The cable
+
+It is pulled.
+
+```fault dark
+```
+
+### Have a look
+
+First this.
+
+!!! gotcha "Not that"
+    It is nothing.
+
+```sh on=lb1
+look here
+```
+
+```sh on=lb1 fails
+look there
+```
+"""
+
+PLAY_FAULT = """
+[faults.dark]
+title = "The cable"
+does = "command"
+options = { run = "cut it" }
+expect = "Nothing at all."
+serves = "holder"
+outage = 20
+heal_outage = 20
+"""
+
+
+def write_play(labs: Path, steps: str = PLAY) -> Lab:
+    """A lab to perform: eight scenes in six sections, one with notes, one fault."""
+    toml = "says = 'served by <strong>(\\w+)</strong>'\n" + LAB + PLAY_FAULT
+    return write_lab(labs, toml=toml, steps=steps, checks='def check_it():\n    """It holds."""\n')
