@@ -98,6 +98,32 @@ def checkpoint(_c: Any, action: str, name: str | None = optional("checkpoint", 2
     commands.checkpoint(action, name or "")
 
 
+@task(
+    positional=["number"],
+    auto_shortflags=False,
+    help={
+        "auto": "by itself; ends with an error where an expectation fails",
+        "pace": "2 takes twice as long, 0 pauses nowhere",
+        "prepare": "take the checkpoints from which it starts in seconds; of all labs without N",
+        "notes": "the speaker's notes, on a second terminal",
+        "from_": "a step's number, `try`, or words of a heading",
+        "until": "the same",
+    },
+)
+def demo(
+    _c: Any,
+    number: str | None = optional("demo", 1),
+    auto: bool = False,
+    pace: float = 1.0,
+    prepare: bool = False,
+    notes: bool = False,
+    from_: str = "",
+    until: str = "",
+) -> None:
+    """Play a lab before an audience, step by step (? shows the keys)."""
+    commands.demo(number or "", auto, pace, prepare, notes, from_, until)
+
+
 @task
 def doctor(_c: Any) -> None:
     """Say what this machine has and lacks, one line each with the cure."""
@@ -171,6 +197,6 @@ def torture(_c: Any, seed: int = 1, only: str = "") -> None:
 
 namespace = Collection(
     *[box, up, down, destroy, status, ssh, lab, check, render, break_, heal],
-    *[reset, skip, checkpoint, doctor, bundle, site, serve, publish, handout],
+    *[reset, skip, checkpoint, demo, doctor, bundle, site, serve, publish, handout],
     *[test, new, bench, torture],
 )

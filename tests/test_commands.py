@@ -255,7 +255,40 @@ def test_a_checkpoints_name_is_a_word(desk: Desk, name: str) -> None:
     assert "a name of letters, digits and -" in desk.refused(commands.checkpoint, "save", name)
 
 
-@pytest.mark.parametrize("name", ["booted", "lab-1"])
+def test_a_demo_is_prepared_and_starts_in_seconds(desk: Desk) -> None:
+    out = desk.works(commands.demo, "", False, 1.0, True, False, "", "")
+    assert "the demo of lab 1 starts in 0 s" in out
+    known = desk.works(commands.checkpoint, "list", "")
+    assert "lab-1" in known
+    assert state.load("course.json", {})["built"] == []
+
+
+def test_a_lab_that_does_not_hold_is_not_prepared(desk: Desk) -> None:
+    write_lab(desk.labs, toml=LAB, checks=GOOD + "    assert False, 'it does not'\n")
+    said = desk.refused(commands.demo, "1", False, 1.0, True, False, "", "")
+    assert "lab 1 is built and its checks do not pass; `invoke check 1`" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("", False, 1.0, False, False, "", ""), "which lab? `invoke demo 1`"),
+        (("1", False, 1.0, False, False, "", ""), "the demo needs a terminal"),
+        (("1", False, 99.0, False, False, "", ""), "--pace 99"),
+        (("1", False, 1.0, False, False, "nothing", ""), "no step 'nothing'"),
+        (("", False, 1.0, False, True, "", ""), "no demo runs in this folder"),
+        (("7", False, 1.0, False, False, "", ""), "7"),
+    ],
+)
+def test_a_demo_that_cannot_be_played_is_one_line(
+    desk: Desk, words: tuple[object, ...], said: str
+) -> None:
+    desk.fleet.hypervisor.did.clear()
+    assert said in desk.refused(commands.demo, *words)
+    assert desk.fleet.did("load") == []
+
+
+@pytest.mark.parametrize("name", ["booted", "lab-1", "demo-1-3"])
 def test_the_kits_own_checkpoints_are_not_to_be_dropped(desk: Desk, name: str) -> None:
     assert "the kit's own" in desk.refused(commands.checkpoint, "drop", name)
 

@@ -17,7 +17,17 @@ from workshop.errors import WorkshopError
 from workshop.machines import Machines
 from workshop.manifest import ROOT
 
-VALUED = {"-o", "--on", "-r", "--run", "-l", "--lab"}  # flags that take the next word
+VALUED = {
+    "-o",
+    "--on",
+    "-r",
+    "--run",
+    "-l",
+    "--lab",
+    "--pace",
+    "--from",
+    "--until",
+}  # flags that take the next word
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

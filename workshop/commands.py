@@ -10,13 +10,14 @@ from pathlib import Path
 
 from rich.table import Table
 
-from workshop import apply, faults, host, manifest, plugin, render, state, steps
+from workshop import apply, faults, host, manifest, plugin, render, shell, state, steps
 from workshop import box as boxes
 from workshop import bundle as bundles
 from workshop import show as screen
 from workshop.checkpoints import Checkpoints
 from workshop.cli import command, confirm, course, machines, running, visitor
-from workshop.course import CHANGED, Course
+from workshop.course import Course
+from workshop.course import checkpoint as name_of
 from workshop.errors import WorkshopError
 from workshop.judge import Trial
 from workshop.live import Live
@@ -113,27 +114,9 @@ def status() -> None:
 def ssh(node: str, run: str) -> None:
     """A root shell on a node, in place of this process."""
     if node != CLIENT:
-        members = manifest.cluster_of().members(node)
-        if members != [node]:
-            raise WorkshopError(f"{node!r} is a group; name one of: {', '.join(members)}")
-    found = visitor()
-    if node == CLIENT:
-        words = ["bash", "--norc"] if not run else ["bash", "-c", run]
-        os.environ["PS1"] = "client:\\w\\$ "
-        os.execvp("bash", words)
-    what = found.states()[node]
-    if what != "running":
-        raise WorkshopError(f"{node} is {what}; `invoke up {node}` starts it")
-    address, port = found.address(node)
-    words = ["ssh", "-q", "-i", str(state.key()), "-p", str(port)]
-    words += ["-o", f"UserKnownHostsFile={state.path(f'known/{node}')}"]
-    words += ["-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", f"root@{address}"]
-    if run:
-        words.append(run)
-    else:
-        words[1:1] = ["-t"]
-        words.append(f"touch {CHANGED}; exec bash -i")
-    os.execvp("ssh", words)
+        manifest.cluster_of().members(node)  # a mistake is named before anything is looked at
+    words = shell.words(visitor(), node, run)
+    os.execvp(words[0], words)
 
 
 @command
@@ -289,7 +272,7 @@ def checkpoint(action: str, name: str) -> None:
         raise WorkshopError(f"{action!r}: there are save, restore, list and drop")
     if not name or not name.replace("-", "").replace("_", "").isalnum():
         raise WorkshopError(f"`invoke checkpoint {action} NAME`: a name of letters, digits and -")
-    if action in ("save", "drop") and (name == "booted" or name.startswith("lab-")):
+    if action in ("save", "drop") and (name == "booted" or name.startswith(("lab-", "demo-"))):
         raise WorkshopError(f"{name} is the kit's own; choose another name")
     with course(f"checkpoint {action} {name}") as it:
         kept: Checkpoints = it.checkpoints
@@ -309,6 +292,48 @@ def checkpoint(action: str, name: str) -> None:
         else:
             kept.drop(name)
             screen.line(f"dropped {name}")
+
+
+@command
+def demo(
+    number: str, auto: bool, pace: float, prepare: bool, notes: bool, start: str, until: str
+) -> None:
+    """Play a lab before an audience, get ready for it, or follow it on a second terminal."""
+    from workshop import demo as player
+    from workshop import notes as prompter
+
+    if notes:
+        with contextlib.suppress(KeyboardInterrupt):
+            prompter.follow()
+        return
+    if prepare:
+        wanted = [manifest.lab(number)] if number else manifest.labs()
+        with course(f"demo {number} --prepare".replace("  ", " ")) as it:
+            _ask(it)
+            for each in wanted:
+                _prepare(it, each)
+        return
+    if not number:
+        raise WorkshopError("which lab? `invoke demo 1` plays lab 1")
+    one = manifest.lab(number)
+    player.check(one, pace, start, until)
+    with course(f"demo {one.number}") as it:
+        if not auto:
+            _ask(it)
+        player.play(it, one, auto, pace, start, until)
+
+
+def _prepare(it: Course, wanted: Lab) -> None:
+    """Have the checkpoints from which the lab's demo starts, and say how fast it does."""
+    it.skip(wanted)
+    if name_of(wanted.number) not in it.checkpoints.all():
+        raise WorkshopError(
+            f"lab {wanted.number} is built and its checks do not pass; `invoke check "
+            f"{wanted.number}` says why"
+        )
+    begin = time.monotonic()
+    it.reset(wanted)
+    screen.line(f"the demo of lab {wanted.number} starts in {time.monotonic() - begin:.0f} s")
 
 
 @command

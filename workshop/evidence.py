@@ -20,6 +20,7 @@ APART |= {"bench", "torture", "skeleton", "diagnosis"}
 APART |= {"lab_page", "proofs", "gathered", "failures", "distribution", "comparison", "imprint"}
 APART |= {"publish", "printed"}
 APART |= {"bundle", "inventory", "tokens", "downloads"}
+APART |= {"demo", "notes", "performance", "scenes", "shell", "stage"}
 
 
 def digest(lab: Lab, recipe: str) -> str:

@@ -1,0 +1,249 @@
+"""A demo over the fake fleet in a process with a terminal, and the room that looks at it.
+
+Run as a program it plays a lab below FOLDER/labs; what the nodes answer stands in
+FOLDER/answers.json, which a test may change meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pyte
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+SPACE, UP, DOWN, ENTER, ESCAPE = " ", "\x1b[A", "\x1b[B", "\r", "\x1b"
+
+
+class Room:
+    """A terminal on which a program plays, and what can be read on it."""
+
+    def __init__(
+        self, words: list[str], size: tuple[int, int] = (24, 80), cwd: Path = CHECKOUT, **more: str
+    ) -> None:
+        environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **more}
+        for name in ("COLUMNS", "LINES", "NO_COLOR"):
+            environment.pop(name, None)
+        self.screen = pyte.Screen(size[1], size[0])
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.child = pexpect.spawn(
+            words[0], words[1:], dimensions=size, cwd=str(cwd), env=environment, timeout=20
+        )
+        self.child.delaybeforesend = None
+        self.before = self._modes()
+
+    def _modes(self) -> list[Any]:
+        return termios.tcgetattr(self.child.child_fd)[:4]
+
+    def look(self) -> None:
+        """Take in what was written since."""
+        with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
+            while True:
+                data = self.child.read_nonblocking(65536, timeout=0.05)
+                self.raw += data
+                self._stream.feed(data)
+
+    @property
+    def text(self) -> str:
+        """The screen, its lines as they stand."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    @property
+    def words(self) -> str:
+        """The screen as one line of words, however they were wrapped."""
+        return " ".join(self.text.split())
+
+    def until(self, *wanted: str, within: float = 20) -> str:
+        """The screen's words, once all of these are among them."""
+        for words in wanted:
+            self.see(lambda w=words: " ".join(w.split()) in self.words, words, within)  # type: ignore[misc]
+        return self.words
+
+    def see(self, condition: Callable[[], bool], what: str, within: float = 20) -> None:
+        """Look until it is so; all that `until` waits for need not be there at once."""
+        deadline = time.monotonic() + within
+        while True:
+            alive = self.child.isalive()
+            self.look()
+            if condition():
+                return
+            assert time.monotonic() < deadline, f"no {what!r} on the screen:\n{self.text}"
+            assert alive, f"ended without {what!r}:\n{self.text}"
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.child.send(key)
+            self.look()
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
+
+    def left(self, within: float = 30) -> int:
+        """Exit status of the program, once it has ended; the terminal is put back."""
+        deadline = time.monotonic() + within
+        while self.child.isalive():
+            self.look()
+            assert time.monotonic() < deadline, f"it does not end:\n{self.text}"
+        self.look()
+        modes = self._modes()
+        self.child.close()
+        assert modes == self.before, "echo or line editing was not put back"
+        for on, off, what in ((b"1049h", b"1049l", "screen"), (b"25l", b"25h", "cursor")):
+            assert self.raw.rfind(b"\x1b[?" + off) >= self.raw.rfind(b"\x1b[?" + on), what
+        status = self.child.exitstatus
+        return status if status is not None else -int(self.child.signalstatus or 0)
+
+    @property
+    def afterwards(self) -> str:
+        """What stands on the ordinary screen after the demo."""
+        tail = self.raw.rpartition(b"\x1b[?1049l")[2].decode(errors="replace")
+        return re.sub(r"\x1b[\[(>=][0-9;?]*[a-zA-Z]?", "", tail).strip()
+
+    def end(self) -> None:
+        """Whatever became of the test, the program ends."""
+        if self.child.isalive():
+            self.child.kill(signal.SIGTERM)
+            with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
+                self.child.expect(pexpect.EOF, timeout=20)
+        self.child.close(force=True)
+
+
+class Theatre:
+    """Starts demos in rooms, with a folder for state, labs and answers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rooms: list[Room] = []
+        self.answers: dict[str, dict[str, Any]] = {}
+
+    def answer(self, node: str, command: str, output: str, status: int = 0) -> None:
+        """What a node says from now on to a command that has these words."""
+        self.answers.setdefault(node, {})[command] = [status, output]
+        target = self.folder / "answers.json"
+        target.with_suffix(".new").write_text(json.dumps(self.answers))
+        target.with_suffix(".new").replace(target)
+
+    def play(self, size: tuple[int, int] = (24, 80), **options: Any) -> Room:
+        words = [sys.executable, __file__, str(self.folder), json.dumps(options)]
+        room = Room(words, size)
+        self.rooms.append(room)
+        return room
+
+    def log(self) -> str:
+        """What libraries and the demo itself said aside."""
+        return (self.folder / "home/.workshop/logs/demo.log").read_text()
+
+    def loaded(self) -> list[str]:
+        """Checkpoints that were loaded, in order."""
+        done = (self.folder / "did").read_text().splitlines()
+        return list(dict.fromkeys(line.split()[2] for line in done if line.startswith("load")))
+
+
+# the program
+
+
+def _main() -> None:
+    folder, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "tests")]
+    import shutil
+
+    from fakes import FakeNode, Fleet, be_the_labs, keep_apart, web
+
+    from workshop import cli, course, demo, evidence, live, manifest, probe, state
+    from workshop.live import Live
+    from workshop.remote import Result
+
+    patch = pytest.MonkeyPatch()
+    home = folder / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    keep_apart(home, patch)
+    be_the_labs(folder / "labs", patch)
+    (folder / "box").mkdir(exist_ok=True)
+    (folder / "box" / "packages.txt").write_text("apache2\n")
+    for module in (course, evidence):
+        patch.setattr(module, "ROOT", folder)
+
+    class Actor(FakeNode):
+        def run(self, command: str, timeout: float = 60, check: bool = True) -> Result:
+            known = json.loads((folder / "answers.json").read_text())
+            answers = {**known.get("all", {}), **known.get(self.name, {})}
+            self.answers = {word: (a[0], a[1]) for word, a in answers.items()} | {"": ""}
+            time.sleep(0.01)
+            return super().run(command, timeout, check)
+
+    with web(lambda _path: (200, b"<p>served by <strong>lb1</strong>")) as url:
+        patch.setattr(Live, "url", url)
+        patch.setattr(probe, "LATE", 60.0)  # a busy machine is not what is tested here
+        fleet = Fleet(folder / "labs", patch)
+        fleet.here(patch)
+        patch.setattr(live, "Local", lambda: Actor("client", {}))
+        for name in fleet.nodes:
+            fleet.nodes[name] = Actor(name, {})
+        did = (folder / "did").open("w", buffering=1)
+        do = fleet.hypervisor._do
+
+        def told(verb: str, domain: str, becomes: str | None = None, *more: str) -> None:
+            print(verb, domain, *more, file=did)
+            do(verb, domain, becomes, *more)
+
+        patch.setattr(fleet.hypervisor, "_do", told)
+        it = course.Course(fleet.machines)
+        it.checkpoints.save("booted", "", ["lb1", "lb2"])
+        if not options.pop("unprepared", False):
+            it.checkpoints.save("lab-1", it._key([1]), ["lb1", "lb2"])
+
+        if "breaks the screen" in manifest.lab(1).title:
+            patch.setattr(demo.Stage, "draw", lambda *_: 1 // 0)
+
+        @cli.command
+        def play() -> None:
+            with state.lock("demo 1"):
+                patch.setattr(demo.Performance, "keep", _noisily(demo.Performance.keep))
+                demo.play(it, manifest.lab(1), **options)
+
+        play()
+
+
+def _noisily(method: Any) -> Any:
+    """A method during which libraries say all they can."""
+
+    def noisy(*arguments: Any) -> Any:
+        import logging
+        import subprocess
+        import warnings
+
+        logging.getLogger("noise").warning("NOISE of a log")
+        warnings.warn("NOISE of a warning", stacklevel=1)
+        print("NOISE on standard output")
+        subprocess.run(["sh", "-c", "echo NOISE of a child; echo NOISE >&2"], check=True)
+        return method(*arguments)
+
+    return noisy
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Theatre]:
+    """A theatre; its rooms are empty at the end."""
+    theatre = Theatre(folder)
+    try:
+        yield theatre
+    finally:
+        for room in theatre.rooms:
+            room.end()
+
+
+if __name__ == "__main__":
+    _main()
