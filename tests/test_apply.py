@@ -68,6 +68,12 @@ def test_the_first_step_that_fails_ends_the_run(built: Live, fleet: Fleet) -> No
     assert fleet.nodes["lb1"].ran == ["bash -ec 'first\nmore'"]
 
 
+def test_a_lab_names_the_client_of_its_sql_blocks(fleet: Fleet, labs: Path) -> None:
+    live = Live(fleet.machines, write_lab(labs, toml='client = "mysql"\n' + LAB))
+    done(live, "```sql on=lb1\nSELECT 1;\n```")
+    assert fleet.nodes["lb1"].ran == ["mysql --table -e 'SELECT 1;'"]
+
+
 def test_a_refusal_may_be_the_lesson(built: Live, fleet: Fleet) -> None:
     fleet.nodes["lb1"].answers = {"DROP": (1, "denied"), "": ""}
     block = "```sql on=lb1 fails\nDROP TABLE x;\n```\n```expect\ndenied\n```"

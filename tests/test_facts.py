@@ -5,7 +5,7 @@ from __future__ import annotations
 from fakes import FakeNode, recorded
 
 from workshop import facts
-from workshop.facts import RealServer, VirtualService
+from workshop.facts import NdbMember, RealServer, VirtualService
 from workshop.remote import NodeLost, TimedOut
 
 
@@ -64,3 +64,37 @@ def test_no_table_balances_nothing() -> None:
     assert facts.ipvs_table(empty) == {}
     assert facts.ipvs_table("") == {}
     assert facts.ipvs_table("bash: line 1: ipvsadm: command not found") == {}
+
+
+def test_members_of_an_ndb_cluster() -> None:
+    members = facts.ndb_members(recorded("ndb_mgm-show.txt"))
+    assert list(members) == [3, 4, 1, 2, 11, 12, 21, 22]
+    assert members[3] == NdbMember(3, "NDB", "192.168.57.21", True, "", True)
+    assert members[4] == NdbMember(4, "NDB", "192.168.57.22", True)
+    assert members[2] == NdbMember(2, "MGM", "192.168.57.11", True)
+    assert members[11] == NdbMember(11, "API", "192.168.57.21", True)
+    assert members[21] == NdbMember(21, "API", "192.168.57.21", False)
+
+
+def test_ndb_members_that_start_or_are_away_or_may_be_anybody() -> None:
+    shown = """[ndbd(NDB)]\t2 node(s)
+id=3 (not connected, accepting connect from 192.168.57.21)
+id=4\t@192.168.57.22  (mysql-9.7.2 ndb-9.7.2, starting, Nodegroup: 0)
+
+[mysqld(API)]\t1 node(s)
+id=13 (not connected, accepting connect from any host)
+"""
+    members = facts.ndb_members(shown)
+    assert not members[3].connected
+    assert (members[4].connected, members[4].state, members[4].president) == (
+        True,
+        "starting",
+        False,
+    )
+    assert members[13].address == "any host"
+
+
+def test_no_list_has_no_ndb_members() -> None:
+    assert facts.ndb_members("") == {}
+    assert facts.ndb_members("Unable to connect with connect string: nodeid=0,localhost:1186") == {}
+    assert facts.ndb_members("id=3\t@192.168.57.21  (mysql)") == {}

@@ -8,6 +8,7 @@ import pytest
 from fakes import CLUSTER, LAB, refused, write_lab
 
 from workshop import manifest
+from workshop.errors import WorkshopError
 from workshop.manifest import Lab
 
 FAULT = '\n[faults.dark]\ntitle = "Dark"\ndoes = "power_off"\nexpect = "It moves."\n'
@@ -241,3 +242,39 @@ def test_a_file_in_another_encoding_is_named(labs: Path) -> None:
     (labs / "01-pair" / "lab.toml").write_bytes('title = "Für zwei"'.encode("latin-1"))
     with refused("01-pair/lab.toml", "UTF-8"):
         manifest.load(labs / "01-pair")
+
+
+LEDGER = """
+[secrets]
+written = "{word}"
+
+[ledger]
+address = "192.168.56.100"
+user = "ledger"
+secret = "written"
+database = "book"
+read_from = ["lb1"]
+"""
+
+
+def test_a_lab_may_have_a_ledger(labs: Path) -> None:
+    write_lab(labs, toml=LAB + LEDGER)
+    ledger = manifest.lab(1, labs).file.ledger
+    assert ledger is not None
+    assert (ledger.port, ledger.read_from) == (3306, ["lb1"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('["lb1"]', '["web1"]', "ledger.read_from: 'web1' is no node of the lab"),
+        ('["lb1"]', "[]", "ledger.read_from"),
+        ('"written"\ndata', '"lost"\ndata', "ledger.secret: there is no secret 'lost'"),
+        ("user =", "usr =", "ledger.usr: unknown key|ledger.user"),
+    ],
+)
+def test_a_ledger_that_cannot_be_kept_is_refused(
+    labs: Path, old: str, new: str, words: str
+) -> None:
+    with pytest.raises(WorkshopError, match=words):
+        write_lab(labs, toml=LAB + LEDGER.replace(old, new))

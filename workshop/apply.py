@@ -126,7 +126,7 @@ def _commands(live: Live, step: Step) -> dict[str, str]:
 def _one(live: Live, node: str, step: Step) -> Result:
     command = step.body
     if step.kind == "sql":
-        command = f"mariadb --table -e {shlex.quote(step.body)}"
+        command = f"{live.lab.file.client} --table -e {shlex.quote(step.body)}"
     if step.background:
         command = f"nohup bash -c {shlex.quote(step.body)} >/root/background.log 2>&1 </dev/null &"
     elif node != CLIENT and step.kind == "sh":

@@ -68,3 +68,34 @@ def ipvs_table(text: str) -> dict[str, VirtualService]:
             port, *counts = (int(match[i]) for i in (2, 4, 5, 6))
             service.servers.append(RealServer(address, port, forward, *counts))
     return found
+
+
+@dataclass(frozen=True)
+class NdbMember:
+    """A slot of an NDB cluster, as the management server sees it."""
+
+    number: int
+    kind: str  # NDB (data node), MGM (management server) or API (SQL node or tool)
+    address: str  # where it is, or from where it would be let in; `any host` lets in anybody
+    connected: bool
+    state: str = ""  # of a data node: `starting`, or empty where it is started
+    president: bool = False  # the data node that speaks for all
+
+
+def ndb_members(text: str) -> dict[int, NdbMember]:
+    """`ndb_mgm -e show` as {node number: member}; empty for what is no such list."""
+    found: dict[int, NdbMember] = {}
+    kind = ""
+    for line in text.splitlines():
+        if match := re.match(r"\[\w+\((NDB|MGM|API)\)\]", line):
+            kind = match[1]
+        elif kind and (match := re.match(r"id=(\d+)\s+@(\S+)\s*(.*)", line)):
+            number, said = int(match[1]), match[3]
+            state = "starting" if "starting" in said else ""
+            found[number] = NdbMember(number, kind, match[2], True, state, ", *" in said)
+        elif kind and (
+            match := re.match(r"id=(\d+) \(not connected, accepting connect from (.*)\)", line)
+        ):
+            number = int(match[1])
+            found[number] = NdbMember(number, kind, match[2], False)
+    return found

@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from workshop import faults, state
+from workshop import apply, faults, state
 from workshop.errors import WorkshopError
+from workshop.ledger import Audit, Ledger, audit
 from workshop.live import Live
 from workshop.manifest import Fault
 from workshop.probe import GOOD_AGAIN, Outage, Probe
 from workshop.waiting import eventually
 
 BASELINE = 20  # good requests before anything is broken
+BEFORE = AFTER = 100  # acknowledged writes in a row before a fault, and after it: ten seconds
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,12 @@ class Verdict:
     holders: list[str]
     settled: float  # seconds until the declared outcome stood
     wrong: str = ""  # empty: as declared
+    writes: Audit | None = None  # of the healing: what became of all writes since the fault
 
     def __str__(self) -> str:
         held = " and ".join(self.holders) or "no node"
         text = f"{self.outage}; the address is now on {held}"
+        text += f"; {self.writes}" if self.writes else ""
         return f"{text}. NOT AS DECLARED: {self.wrong}" if self.wrong else text
 
 
@@ -59,6 +63,8 @@ class Trial:
             )
         self.other = self.peer if self.node == self.holder else self.holder
         self.token = ""
+        self._ledger: Ledger | None = None
+        self._struck = 0.0
 
     def _probe(self, phase: str) -> Probe:
         output = state.path(f"probe/{self.live.lab.number}-{self.name}-{phase}.jsonl")
@@ -79,8 +85,11 @@ class Trial:
     def strike(self) -> Verdict:
         """Make the fault happen and wait for its declared outcome; the fault stays."""
         bound = self._seconds(self.declared.outage)
+        self._open_ledger()
         with self._probe("fault") as probe:
             self._baseline(probe)
+            self._writes_well()
+            self._struck = time.time()
             plan = faults.plan(self.live.lab, self.name, self.node, self.other)
             started = time.monotonic()
             self.token = faults.inject(self.live.machines, self.name, plan)
@@ -150,12 +159,76 @@ class Trial:
                 time.sleep(settle)
                 wrong = self._await(lambda: self._whole(probe), within, "the same a while later")
             settled = time.monotonic() - started
+            writes = self._close_ledger(within)
         outage = probe.outage()
+        wrong = wrong or self._broken_promise(writes)
         if not wrong and outage.seconds > bound and self.declared.serves not in ("nobody",):
             wrong = f"healing cost an outage of {outage.seconds:.1f} s, {bound:.0f} s allowed"
         return Verdict(
-            self.name, self.node, outage, bound, self.live.holders(), round(settled, 1), wrong
+            *(self.name, self.node, outage, bound, self.live.holders(), round(settled, 1), wrong),
+            writes=writes,
         )
+
+    # acknowledged writes
+
+    def _open_ledger(self) -> None:
+        table = self.live.lab.file.ledger
+        if table is not None:
+            password = apply.secrets_of(self.live.lab)[table.secret]
+            target = {
+                "host": table.address,
+                "port": table.port,
+                "user": table.user,
+                "password": password,
+                "database": table.database,
+            }
+            notes = state.path(f"ledger/{self.live.lab.number}-{self.name}.jsonl")
+            self._ledger = Ledger(target, notes).__enter__()
+
+    def _writes_well(self) -> None:
+        """Ten seconds of acknowledged writes before anything is broken."""
+        if self._ledger is not None:
+            ledger = self._ledger
+            try:
+                eventually(lambda: ledger.good_lately(BEFORE), 60, "writes are acknowledged", 0.5)
+            except AssertionError:
+                reasons = [a.why for a in ledger.attempts() if a.outcome != "ok"]
+                raise WorkshopError(
+                    f"lab {self.live.lab.number}: writes fail before the fault: "
+                    f"{(reasons or ['none was offered'])[-1]}"
+                ) from None
+
+    def _close_ledger(self, within: float) -> Audit | None:
+        """Write on until all is well for ten seconds, then count the rows on every node."""
+        ledger, self._ledger = self._ledger, None
+        table = self.live.lab.file.ledger
+        if ledger is None or table is None:
+            return None
+        over = time.time()
+        try:
+            eventually(lambda: ledger.good_lately(AFTER), within + 15, "writes are well again", 0.5)
+        except AssertionError:
+            pass  # the audit says how long the outage was
+        finally:
+            ledger.__exit__()
+        query = (
+            f"SELECT operation FROM {table.database}.ledger WHERE operation LIKE '{ledger.run}-%'"
+        )
+        client = f'{self.live.lab.file.client} --batch --skip-column-names -e "{query}"'
+        there = {n: self.live.run(n, client, timeout=60).stdout.split() for n in table.read_from}
+        return audit(ledger.attempts(), there, (self._struck, over))
+
+    def _broken_promise(self, writes: Audit | None) -> str:
+        if writes is None:
+            return ""
+        if writes.void:
+            return f"void: {writes.void}"
+        if self.declared.may_lose:
+            return ""
+        bound = self._seconds(self.declared.outage)
+        if self.declared.serves != "nobody" and writes.outage > bound:
+            return f"no write for {writes.outage:.1f} s, {bound:.0f} s allowed"
+        return writes.wrong
 
     def _whole(self, probe: Probe) -> bool:
         holders = self.live.holders()

@@ -91,7 +91,8 @@ class Fault(Strict):
     `does` names a function of `workshop.faults` or of the lab's own `faults.py`;
     `on` is a node, a group, `holder` or `peer` (of the floating address). `leaves` names one
     of several servers behind the address: once the outcome stands it must answer nobody and
-    no answer may be bad; after healing it must answer again.
+    no answer may be bad; after healing it must answer again. Where `may_lose` is set,
+    acknowledged writes may be gone afterwards: that is the lesson.
     Times are seconds and may be expressions over the lab's variables.
     """
 
@@ -102,12 +103,26 @@ class Fault(Strict):
     expect: str
     serves: Literal["holder", "peer", "both", "nobody", "any"]
     leaves: str = ""
+    may_lose: bool = False
     outage: str | float = 0
     settle: str | float = 5
     after_heal: Literal["holder", "peer", "any", "one"] = "one"
     heal_within: str | float = 60
     heal_outage: str | float = 0
     heal_settle: str | float = 0
+
+
+class LedgerTable(Strict):
+    """Where a lab's faults write and count: an address with a MySQL server behind it, an account
+    that may insert into the table `ledger` of `database`, the name of the secret that is its
+    password, and the nodes that must all show the same rows afterwards."""
+
+    address: str
+    port: int = 3306
+    user: str
+    secret: str
+    database: str
+    read_from: Annotated[list[str], Field(min_length=1)]
 
 
 class LabFile(Strict):
@@ -124,6 +139,8 @@ class LabFile(Strict):
     variables: dict[str, Value] = {}
     secrets: dict[str, str] = {}
     modes: dict[str, str] = {}
+    client: str = "mariadb"  # the program that runs the page's `sql` blocks
+    ledger: LedgerTable | None = None
     faults: dict[str, Fault] = {}
 
 
@@ -277,6 +294,16 @@ def load(path: Path) -> Lab:
             raise WorkshopError(
                 f"{path.name}/lab.toml: faults.{name}.leaves: "
                 f"{fault.leaves!r} is no node of the lab"
+            )
+    if ledger := file.ledger:
+        for node in ledger.read_from:
+            if node not in nodes:
+                raise WorkshopError(
+                    f"{path.name}/lab.toml: ledger.read_from: {node!r} is no node of the lab"
+                )
+        if ledger.secret not in file.secrets:
+            raise WorkshopError(
+                f"{path.name}/lab.toml: ledger.secret: there is no secret {ledger.secret!r}"
             )
     for name, mutation in mutations.items():
         with _blamed(f"{path.name}/mutations.toml: {name}.on"):

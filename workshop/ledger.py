@@ -1,0 +1,209 @@
+"""A ledger of acknowledged writes: what was offered, what was answered, and what is there.
+
+`writer` offers and notes; here the notes are held against what every node shows afterwards.
+A row that was acknowledged and is gone is lost; one that is there twice is duplicated; one that
+was refused and is there all the same is a ghost. Nothing else is an error: a write whose answer
+never came may be there or not.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GOOD_AGAIN = 10  # consecutive acknowledged writes that end an outage
+LATE = 0.2  # seconds by which the writer's 99th percentile may be late
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One write: when it was due (seconds, wall clock), how late it began, its outcome (`ok`,
+    `fail` or `unknown`), the seconds until that was known, and why it is not `ok`."""
+
+    operation: str
+    due: float
+    late: float
+    outcome: str = "unknown"
+    seconds: float = 0.0
+    why: str = "no answer was noted"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What became of a run's writes. Node names are those that were read."""
+
+    offered: int
+    ok: int
+    failed: int
+    unknown: int
+    lost: dict[str, list[str]]  # by node: acknowledged, and not there
+    duplicated: dict[str, list[str]]
+    ghosts: dict[str, list[str]]
+    recovered: int  # unknown, and there
+    differing: list[str]  # on some nodes and not on others
+    outage: float  # seconds, longest
+    void: str  # why the run proves nothing; empty: it does
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong, in one line; empty when every promise was kept."""
+        found = []
+        for word, nodes in (
+            ("lost", self.lost), ("duplicated", self.duplicated), ("ghosts", self.ghosts)
+        ):  # fmt: skip
+            found += [f"{len(rows)} {word} on {node}" for node, rows in nodes.items() if rows]
+        if self.differing:
+            found.append(f"{len(self.differing)} rows are not on every node")
+        return ", ".join(found)
+
+    def __str__(self) -> str:
+        if self.void:
+            return f"void: {self.void}"
+        text = (
+            f"{self.offered} writes offered: {self.ok} acknowledged, {self.failed} failed, "
+            f"{self.unknown} unknown ({self.recovered} of them there); {self.outage:.1f} s outage"
+        )
+        return f"{text}; {self.wrong or 'nothing lost, duplicated or invented'}"
+
+
+def read(lines: Iterable[str]) -> list[Attempt]:
+    """The attempts in a writer's notes, in the order they were due; a line that was cut short
+    by a kill is no note."""
+    begun: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        try:
+            note = json.loads(line)
+            begun.setdefault(note["operation"], {}).update(note)
+        except (ValueError, TypeError, KeyError):
+            continue
+    attempts = [Attempt(**fields) for fields in begun.values() if "due" in fields]
+    return sorted(attempts, key=lambda a: a.due)
+
+
+def outage(attempts: list[Attempt]) -> float:
+    """Longest time, in seconds, from the last acknowledged write before a failure to the first
+    of ten acknowledged in a row; to the last attempt where they never came."""
+    longest, start, back, streak = 0.0, None, None, 0
+    before = attempts[0].due if attempts else 0.0
+    for attempt in attempts:
+        if attempt.outcome == "ok":
+            if start is not None:
+                back = attempt.due if streak == 0 else back
+                streak += 1
+                if streak == GOOD_AGAIN and back is not None:
+                    longest, start = max(longest, back - start), None
+            before = attempt.due
+        else:
+            start = before if start is None else start
+            streak = 0
+    if start is not None:
+        end = back if streak and back is not None else attempts[-1].due
+        longest = max(longest, end - start)
+    return round(longest, 2)
+
+
+def seconds(attempts: list[Attempt]) -> list[tuple[int, int, int, int]]:
+    """(second since the first attempt, ok, failed, unknown), for every second with attempts."""
+    table: dict[int, collections.Counter[str]] = {}
+    for attempt in attempts:
+        at = int(attempt.due - attempts[0].due)
+        table.setdefault(at, collections.Counter())[attempt.outcome] += 1
+    return [(at, c["ok"], c["fail"], c["unknown"]) for at, c in sorted(table.items())]
+
+
+def audit(
+    attempts: list[Attempt],
+    there: Mapping[str, Iterable[str]],
+    struck: tuple[float, float] | None = None,
+) -> Audit:
+    """Hold the attempts against the operations that are `there`, by node.
+
+    `struck` is when the fault began and when it was over (wall clock, seconds): a run without
+    an attempt in between proves nothing.
+    """
+    rows = {node: collections.Counter(found) for node, found in there.items()}
+    by = {
+        outcome: [a.operation for a in attempts if a.outcome == outcome]
+        for outcome in ("ok", "fail", "unknown")
+    }
+    known = [a.operation for a in attempts]
+    return Audit(
+        offered=len(attempts),
+        ok=len(by["ok"]),
+        failed=len(by["fail"]),
+        unknown=len(by["unknown"]),
+        lost={n: [o for o in by["ok"] if not c[o]] for n, c in rows.items()},
+        duplicated={n: [o for o in known if c[o] > 1] for n, c in rows.items()},
+        ghosts={n: [o for o in by["fail"] if c[o]] for n, c in rows.items()},
+        recovered=sum(any(c[o] for c in rows.values()) for o in by["unknown"]),
+        differing=[o for o in known if len({bool(c[o]) for c in rows.values()}) > 1],
+        outage=outage(attempts),
+        void=_void(attempts, rows, struck),
+    )
+
+
+def _void(
+    attempts: list[Attempt], rows: Mapping[str, Any], struck: tuple[float, float] | None
+) -> str:
+    if not rows:
+        return "no node was read"
+    if not any(a.outcome == "ok" for a in attempts):
+        return "not one write was acknowledged"
+    if struck and not any(struck[0] <= a.due <= struck[1] for a in attempts):
+        return "no write was offered while the fault lasted"
+    late = sorted(a.late for a in attempts)
+    if late[int(len(late) * 0.99) - 1] > LATE:
+        return "the writer itself was late; run it again on a quieter machine"
+    return ""
+
+
+class Ledger:
+    """A writer in a process of its own, for as long as the block runs, bounded in time."""
+
+    def __init__(self, target: Mapping[str, Any], notes: Path, limit: float = 900) -> None:
+        self.target, self.notes, self.limit = dict(target), notes, limit
+        self.run = uuid.uuid4().hex[:12]  # no other run's rows are counted
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Ledger:
+        self.notes.parent.mkdir(parents=True, exist_ok=True)
+        self.notes.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "workshop.writer", str(self.notes), self.run]
+        self._process = subprocess.Popen(
+            [*command, str(self.limit)],
+            stdin=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(self.target) + "\n")
+        self._process.stdin.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            try:
+                self._process.wait(30)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(10)
+
+    def attempts(self) -> list[Attempt]:
+        """What was offered so far."""
+        return read(self.notes.read_text().splitlines()) if self.notes.exists() else []
+
+    def good_lately(self, count: int = GOOD_AGAIN) -> bool:
+        """Whether the newest `count` writes whose time is over were all acknowledged."""
+        over = [a for a in self.attempts() if a.due < time.time() - 1][-count:]
+        return len(over) == count and all(a.outcome == "ok" for a in over)

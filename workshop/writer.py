@@ -1,0 +1,117 @@
+"""Offer writes to a database, open loop, and note what became of each.
+
+Write i is due at t0 + i / RATE, whatever became of the ones before, on a new connection, with an
+operation number that nobody else has. Each is noted twice: when it begins, and when its answer
+is known. `ledger` reads the notes and judges; the two share no code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TextIO
+
+import pymysql
+
+RATE = 10.0  # writes a second
+CONNECT = 2.0  # seconds until a connection that is not open counts as failed
+PATIENCE = 3.0  # seconds until a write without an answer counts as unknown
+AT_ONCE = 100  # writes that may be waiting for their answer
+# a server's error after which the row may be there all the same: error during COMMIT, shutdown,
+# and an engine's own error, for which the engine gave no word that all is undone
+UNSURE = {1053, 1180, 1296}
+
+
+def write(target: dict[str, Any], operation: str) -> tuple[str, str]:
+    """Insert one row; what became of it (`ok`, `fail` or `unknown`) and why.
+
+    `fail` is said only where the row cannot be there: nothing was sent, or the server refused.
+    """
+    try:
+        connection = pymysql.connect(
+            host=target["host"],
+            port=target["port"],
+            user=target["user"],
+            password=target["password"],
+            database=target["database"],
+            connect_timeout=CONNECT,
+            read_timeout=PATIENCE,
+            write_timeout=PATIENCE,
+            autocommit=True,
+        )
+    except (pymysql.MySQLError, OSError, RuntimeError) as error:
+        return "fail", _words(error)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("INSERT INTO ledger (operation) VALUES (%s)", (operation,))
+    except (pymysql.MySQLError, OSError) as error:
+        code = error.args[0] if error.args else 0
+        refused = isinstance(code, int) and 1000 <= code < 2000 and code not in UNSURE
+        return ("fail" if refused else "unknown"), _words(error)
+    finally:
+        with contextlib.suppress(Exception):
+            connection.close()
+    return "ok", ""
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(part) for part in error.args) or type(error).__name__
+
+
+def offer(
+    target: dict[str, Any],
+    run: str,
+    out: TextIO,
+    ended: Callable[[], bool],
+    insert: Callable[[dict[str, Any], str], tuple[str, str]] = write,
+) -> None:
+    """Offer writes until `ended`, and note them; returns when the last answer is known."""
+    lock = threading.Lock()
+
+    def note(**fields: Any) -> None:
+        with lock:
+            out.write(json.dumps(fields) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+
+    def attempt(operation: str, due: float) -> None:
+        began = time.time()
+        note(operation=operation, due=due, late=round(began - due, 4))
+        outcome, why = insert(target, operation)
+        seconds = round(time.time() - due, 4)
+        note(operation=operation, outcome=outcome, seconds=seconds, why=why)
+
+    begin, number = time.time(), 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while not ended():
+            due = begin + number / RATE
+            time.sleep(max(due - time.time(), 0))
+            pool.submit(attempt, f"{run}-{number:06d}", due)
+            number += 1
+
+
+def main() -> None:
+    """Entry of the writer's own process: NOTES RUN SECONDS, the target as JSON on standard
+    input; it ends when standard input does, or after SECONDS."""
+    notes, run, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    target = json.loads(sys.stdin.readline())
+    over = threading.Event()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        over.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    deadline = time.monotonic() + seconds
+    with open(notes, "a") as out:
+        offer(target, run, out, lambda: over.is_set() or time.monotonic() > deadline)
+
+
+if __name__ == "__main__":
+    main()
