@@ -16,6 +16,12 @@ def box(_c: Any, rebuild: bool = False) -> None:
     commands.box(rebuild)
 
 
+@task
+def packages(_c: Any) -> None:
+    """Say where the MySQL Cluster packages come from, and verify their checksums."""
+    commands.packages()
+
+
 @task(positional=["nodes"], help={"nodes": "nodes or groups, separated by commas; default: all"})
 def up(_c: Any, nodes: str | None = optional("up", 1)) -> None:
     """Have machines running: create, start or wake them."""
@@ -196,7 +202,7 @@ def torture(_c: Any, seed: int = 1, only: str = "") -> None:
 
 
 namespace = Collection(
-    *[box, up, down, destroy, status, ssh, lab, check, render, break_, heal],
+    *[box, packages, up, down, destroy, status, ssh, lab, check, render, break_, heal],
     *[reset, skip, checkpoint, demo, doctor, bundle, site, serve, publish, handout],
     *[test, new, bench, torture],
 )

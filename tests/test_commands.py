@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -388,3 +389,20 @@ def test_a_node_that_does_not_come_up_is_one_line(
     wait = desk.fleet.machines.wait_for_ssh.__func__  # type: ignore[attr-defined]
     monkeypatch.setattr(wait, "__defaults__", (0.05,))
     assert "lb1" in desk.refused(commands.up, "lb1")
+
+
+def test_packages_says_where_they_come_from(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "debs"
+    folder.mkdir()
+    deb = folder / "mysql-cluster-x.deb"
+    deb.write_bytes(b"a package")
+    digest = hashlib.sha256(b"a package").hexdigest()
+    (folder / "SHA256SUMS").write_text(f"{digest}  {deb.name}\n")
+    monkeypatch.setenv("WORKSHOP_PACKAGES", str(folder))
+    assert f"1 packages from {folder}" in desk.works(commands.packages).replace("\n", "")
+    deb.write_bytes(b"another")
+    assert "does not match" in desk.refused(commands.packages)
+    monkeypatch.setenv("WORKSHOP_PACKAGES", "")
+    assert "no MySQL Cluster packages" in desk.refused(commands.packages)

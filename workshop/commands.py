@@ -35,6 +35,21 @@ def box(rebuild: bool) -> None:
 
 
 @command
+def packages() -> None:
+    """Say where the MySQL Cluster packages come from; a damaged one is an error."""
+    folder = boxes.package_folder(ROOT)
+    if folder is None:
+        raise WorkshopError(
+            "no MySQL Cluster packages: name a folder with mysql-cluster-*.deb and SHA256SUMS in "
+            "WORKSHOP_PACKAGES, or put them into packages/"
+        )
+    found = boxes.package_checksums(folder)
+    for name, digest in found.items():
+        screen.line(f"{digest[:16]}  {name}")
+    screen.line(f"{len(found)} packages from {folder}, as their SHA256SUMS says")
+
+
+@command
 def up(nodes: str) -> None:
     """Have these nodes running."""
     cluster = manifest.cluster_of()
