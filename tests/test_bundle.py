@@ -154,7 +154,8 @@ def test_instructions_are_the_pages_build(lab: Lab) -> None:
         if step.kind == "install":
             wanted += [([node], None, "") for node in step.on]
         else:
-            wanted.append((step.on, step.body, step.expect.text if step.expect else ""))
+            body = steps.sql_command(lab, step.body) if step.kind == "sql" else step.body
+            wanted.append((step.on, body, step.expect.text if step.expect else ""))
     assert len(typed) == len(wanted)
     for block, (on, text, expect) in zip(typed, wanted, strict=True):
         body = block.command

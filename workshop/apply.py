@@ -12,7 +12,7 @@ from workshop.errors import WorkshopError
 from workshop.live import Live
 from workshop.manifest import Lab
 from workshop.remote import NodeLost, Result, TimedOut, parallel
-from workshop.steps import CLIENT, Page, Section, Step
+from workshop.steps import CLIENT, Page, Section, Step, sql_command
 
 STEP_TIMEOUT = 300.0  # seconds one command of a page may take
 
@@ -126,7 +126,7 @@ def _commands(live: Live, step: Step) -> dict[str, str]:
 def _one(live: Live, node: str, step: Step) -> Result:
     command = step.body
     if step.kind == "sql":
-        command = f"{live.lab.file.client} --table -e {shlex.quote(step.body)}"
+        command = sql_command(live.lab, step.body)
     if step.background:
         command = f"nohup bash -c {shlex.quote(step.body)} >/root/background.log 2>&1 </dev/null &"
     elif node != CLIENT and step.kind == "sh":

@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import io
 import re
-import shlex
 import tarfile
 import zipfile
 from dataclasses import dataclass
@@ -178,7 +177,7 @@ def _typed(lab: Lab, step: Step) -> list[dict[str, Any]]:
     """A step's commands; what they take from below /root/lab-N lies in the node's folder."""
     command = step.body
     if step.kind == "sql":
-        command = f"mariadb --table -e {shlex.quote(step.body)}"
+        command = steps.sql_command(lab, step.body)
     remarks = ["This is refused, and is meant to be."] if step.fails else []
     remarks += ["Leave it running."] if step.background else []
     staged = re.compile(rf"/root/lab-{lab.number}(@\w+|)/")

@@ -149,6 +149,11 @@ def parse(lab: Lab) -> Page:
     return page
 
 
+def sql_command(lab: Lab, query: str) -> str:
+    """The shell command that runs SQL through the lab's client program."""
+    return f"{lab.file.client} --table -e {shlex.quote(query)}"
+
+
 def fill_in(source: str, name: str, lab: Lab) -> str:
     """`source` with the lab's variables filled in, line for line."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
