@@ -10,6 +10,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 from workshop import inventory, manifest
+from workshop.bundle import PLACES
 from workshop.manifest import Lab
 from workshop.tokens import Words
 
@@ -84,7 +85,9 @@ def toml(values: dict[str, str], labs: list[Lab]) -> str:
 class Block:
     """Commands of the bundle's instructions: where they are typed, and what is seen then."""
 
-    on: list[str]  # servers, or `client`; empty above the first heading that names one
+    on: list[
+        str
+    ]  # servers, a role such as `holder`, or `client`; empty above the first heading that names one
     command: str
     refused: bool = False
     repeat: bool = False
@@ -99,10 +102,12 @@ def blocks(text: str) -> list[Block]:
     parsed = MarkdownIt("commonmark").parse(text)
     for index, one in enumerate(parsed):
         if one.type == "heading_open":
-            match = re.fullmatch(r"(?:\d+\. )?On ([^ ]+(?:, [^ ]+)*)", parsed[index + 1].content)
+            title = parsed[index + 1].content
+            for role, place in PLACES.items():
+                title = re.sub(rf"On {place}$", f"On {role}", title)
+            match = re.fullmatch(r"(?:\d+\. )?On ([^ ]+(?:, [^ ]+)*)", title)
             on, words = (match[1].split(", ") if match else []), ""
-            numbered = re.match(r"\d+\. ", parsed[index + 1].content)
-            assert match or not numbered, f"who is that: {parsed[index + 1].content}"
+            assert match or not re.match(r"\d+\. ", title), f"who is that: {title}"
         elif one.type == "paragraph_open":
             words = parsed[index + 1].content
         elif one.type == "fence" and one.info == "sh":

@@ -143,7 +143,7 @@ def _type(live: Live, block: Block) -> None:
         return live.run(name, command, LONGEST, check=False)
 
     def seen() -> bool:
-        for result in parallel(once, block.on).values():
+        for result in parallel(once, list(map(live.named, block.on))).values():
             assert result.ok != block.refused, f"{result.node}: {result.output}"
             if block.expect:
                 shown = Expectation(block.expect, 0).met(result.output)
