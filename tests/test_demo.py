@@ -518,7 +518,7 @@ def test_menus_shell_help_and_sizes(theatre: Theatre) -> None:
 def test_a_lab_that_is_not_prepared_is_built_and_checked_on_the_stage(theatre: Theatre) -> None:
     room = theatre.play(unprepared=True, start="look")
     room.until("Try 7 of 8", "look here", "space run", within=60)
-    assert b"building: Start" in room.raw
+    assert theatre.saved()[:2] == ["booted", "lab-1"], "kept once built and checked"
     room.press(" ")
     room.until("✓ done")
     room.press("q", "q")

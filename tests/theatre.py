@@ -148,8 +148,15 @@ class Theatre:
 
     def loaded(self) -> list[str]:
         """Checkpoints that were loaded, in order."""
-        done = (self.folder / "did").read_text().splitlines()
-        return list(dict.fromkeys(line.split()[2] for line in done if line.startswith("load")))
+        return self._checkpoints("load")
+
+    def saved(self) -> list[str]:
+        """Checkpoints that were saved, in order."""
+        return self._checkpoints("save")
+
+    def _checkpoints(self, verb: str) -> list[str]:
+        done = [line.split() for line in (self.folder / "did").read_text().splitlines()]
+        return list(dict.fromkeys(words[2] for words in done if words[0] == verb))
 
 
 # the program
