@@ -78,7 +78,7 @@ def _labs(times: list[tuple[str, float]], everything: bool, only: int | None) ->
         options = {"WORKSHOP_ALL": "1" if everything else "", "WORKSHOP_LAB": str(only or "")}
         try:
             _phase(
-                times, "labs", "-m", "pytest", "tests/vm", "--maxfail=30", "--durations=0", "-vv",
+                times, "labs", "-m", "pytest", "tests/vm", "--maxfail=5", "--durations=0", "-vv",
                 "--durations-min=1", "--no-header", **options,
             )  # fmt: skip
         finally:
