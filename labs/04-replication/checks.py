@@ -212,7 +212,9 @@ def check_the_guest_book_writes_to_both(cluster):
         answer = cluster.get(f"http://{cluster.lab.cluster.address(node)}/guestbook.php")
         assert answer.status == 200, f"{node}: the guest book answers with {answer.status}"
     client = f"timeout 20 mariadb --defaults-extra-file=/etc/guestbook/client.cnf --host={address}"
-    said = _said(cluster, "web1", f"{client} -e \"INSERT INTO ledger (operation) VALUES ('{text}')\"")
+    said = _said(
+        cluster, "web1", f"{client} -e \"INSERT INTO ledger (operation) VALUES ('{text}')\""
+    )
     assert not said, said
 
     def everywhere():

@@ -80,17 +80,13 @@ def both_off(node: str) -> Plan:
 def writer_frozen(node: str) -> Plan:
     """Freeze mariadbd; whoever finds it so kills it, so there is nothing to thaw but a leftover."""
     thaw = f"pkill -CONT -x mariadbd || true; systemctl start mariadb; {CAUGHT_UP}; {BACK}"
-    return Plan(
-        [Action(node, "run", "pkill -STOP -x mariadbd")], [Action(node, "run", thaw)]
-    )
+    return Plan([Action(node, "run", "pkill -STOP -x mariadbd")], [Action(node, "run", thaw)])
 
 
 def replica_frozen(node: str) -> Plan:
     """Freeze mariadbd on the replica; it thaws and catches up."""
     thaw = f"pkill -CONT -x mariadbd; {CAUGHT_UP}"
-    return Plan(
-        [Action(node, "run", "pkill -STOP -x mariadbd")], [Action(node, "run", thaw)]
-    )
+    return Plan([Action(node, "run", "pkill -STOP -x mariadbd")], [Action(node, "run", thaw)])
 
 
 def _cut(node: str, after: str, **how: str) -> Plan:
@@ -126,4 +122,3 @@ def both_promote(node: str) -> Plan:
     mend = " ; ".join(action.argument for action in plan.undo)
     undo = f"systemctl stop heartbeat ; {mend} ; {REBUILD} ; systemctl start heartbeat"
     return Plan(plan.do, [Action(node, "run", undo)])
-
