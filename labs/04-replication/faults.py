@@ -22,13 +22,15 @@ tc filter add dev $card protocol ip parent 1: prio 1 u32 match ip dst $peer/32 f
 """
 # on the replica: what the writer's server sends is not heard, what its heartbeat sends is
 DEAF = r"""
+peer=$(sed -n 's/^host = //p' /etc/mysql/peer.cnf)
 nft "add table inet fault
 add chain inet fault input { type filter hook input priority -10; }
-add rule inet fault input ip saddr $(sed -n 's/^host = //p' /etc/mysql/peer.cnf) tcp sport 3306 drop"
+add rule inet fault input ip saddr $peer tcp sport 3306 drop"
 """
 # until the writer no longer waits for its replica
 FALLEN_BACK = r"""
-timeout 60 sh -c "until mariadb -Ne 'SHOW STATUS LIKE \"Rpl_semi_sync_master_status\"' | grep -q OFF; do sleep 0.5; done"
+timeout 60 sh -c "until mariadb -Ne 'SHOW STATUS LIKE \"Rpl_semi_sync_master_status\"' |
+    grep -q OFF; do sleep 0.5; done"
 """
 OTHER = {"db1": "db2", "db2": "db1"}
 
