@@ -27,9 +27,7 @@ def _url(cluster, path, scheme="http"):
 def _curl(cluster, node, path, options="", show="%{http_code}"):
     """What curl on a node says of a page got through squid; never its body."""
     url = _url(cluster, path)
-    return _said(
-        cluster, node, f"curl -s --max-time 10 -o /dev/null -w '{show}' {options} '{url}'"
-    )
+    return _said(cluster, node, f"curl -s --max-time 10 -o /dev/null -w '{show}' {options} '{url}'")
 
 
 def _purge(cluster, path):
