@@ -160,7 +160,7 @@ def _type(live: Live, block: Block) -> None:
 
 def test_lab_2_is_installed_from_the_bundle_alone(servers: Live, tmp_path: Path) -> None:
     before = {check.name: check.outcome for check in plugin.run(servers)}
-    assert set(before.values()) == {"failed"}, before
+    assert "passed" not in before.values(), before
     folder = _unpacked(tmp_path)
     readme = blocks((folder / "README.md").read_text())
     for block in readme:
