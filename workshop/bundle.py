@@ -54,8 +54,13 @@ def files(labs: list[Lab], values: dict[str, str] | None = None) -> list[File]:
         )
         for each in token_files(labs)
     ]
-    sums = "".join(f"{hashlib.sha256(f.content).hexdigest()}  {f.path}\n" for f in found)
-    return [*found, File(SUMS, sums.encode(), "0644")]
+    return [*found, File(SUMS, _sums({f.path: f.content for f in found}), "0644")]
+
+
+def _sums(contents: dict[str, bytes]) -> bytes:
+    """The SHA-256 of each content by name, as `sha256sum --check` reads it."""
+    lines = (f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
+    return "".join(lines).encode()
 
 
 def token_files(labs: list[Lab]) -> list[TokenFile]:
@@ -225,8 +230,7 @@ def archives(labs: list[Lab], values: dict[str, str] | None = None) -> dict[str,
     bundle = files(labs, values)
     name = OWN if values else NAME
     made = {f"{name}.zip": zipped(bundle), f"{name}.tar.gz": tarred(bundle)}
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {file}\n" for file, data in made.items())
-    return made | {f"{name}.{SUMS}": sums.encode()}
+    return made | {f"{name}.{SUMS}": _sums(made)}
 
 
 def write(labs: list[Lab], own: Path | None = None, target: Path | None = None) -> list[Path]:

@@ -16,7 +16,7 @@ from workshop.manifest import ROOT, Lab
 FILE = "proved.json"
 # what a proof does not depend on: modules that show, publish, or serve other commands
 APART = {"site", "show", "evidence", "cli", "commands", "suite"}
-APART |= {"bench", "torture", "skeleton", "diagnosis"}
+APART |= {"expectation", "bench", "torture", "skeleton", "diagnosis"}
 APART |= {"lab_page", "proofs", "gathered", "failures", "distribution", "comparison", "imprint"}
 APART |= {"publish", "printed"}
 APART |= {"bundle", "inventory", "tokens", "downloads"}
@@ -80,12 +80,13 @@ def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
         entry = recorded.get("faults", {}).get(name, {})
         if entry.get("wrong", "missing") or "outage" not in entry:
             return f"its fault {name} is not proved"
-    if _experiments(lab) and "try_seconds" not in recorded:
+    if experiments(lab) and "try_seconds" not in recorded:
         return "the experiments of its page are not proved"
     return ""
 
 
-def _experiments(lab: Lab) -> bool:
+def experiments(lab: Lab) -> bool:
+    """Whether the page has anything under Try but `fault` blocks, which are proved one by one."""
     return any(step.kind != "fault" for step in steps.parse(lab).section("try"))
 
 

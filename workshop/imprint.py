@@ -12,7 +12,6 @@ from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Strict
 
 FILE = ROOT / "handout" / "site.toml"
-NEEDED = ("site_url", "contact.name", "contact.mail")
 
 
 def _address(url: str) -> str:
@@ -48,12 +47,12 @@ class Imprint(Strict):
 
     def missing(self) -> list[str]:
         """The keys that a published handout needs and that are empty."""
-        values = {
+        needed = {
             "site_url": self.site_url,
             "contact.name": self.contact.name,
             "contact.mail": self.contact.mail,
         }
-        return [key for key in NEEDED if not values[key].strip()]
+        return [key for key, value in needed.items() if not value.strip()]
 
 
 def read(path: Path = FILE) -> Imprint:

@@ -15,8 +15,9 @@ from pygments import highlight  # type: ignore[import-untyped]
 from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 
-from workshop import evidence, failures, manifest, proofs, render, steps
+from workshop import evidence, failures, manifest, proofs, render, steps, tokens
 from workshop.distribution import Distribution, Shipped
+from workshop.expectation import lead, special
 from workshop.gathered import Remark
 from workshop.manifest import Lab
 from workshop.proofs import Proof
@@ -141,10 +142,8 @@ class LabWriter:
         if step.kind == "fault":
             return self._fault(step, common)
         expect = step.expect
-        see = "You should see"
-        if expect and expect.pattern and re.search(r"[\\^$*+?{}\[\]|()]", expect.pattern):
-            see += " something that matches"
-        elif step.watch:
+        see = lead(expect) if expect else ""
+        if expect and step.watch and not special(expect):
             see = "Repeat until you see"
         return self.part(
             "commands.html",
@@ -317,5 +316,4 @@ def _text(content: bytes) -> str | None:
 
 def download(file: render.File) -> str:
     """Path of the rendered file in the site, as in the repository's configs/."""
-    stage = f"@{file.stage}" if file.stage else ""
-    return f"configs/{file.source.split('/')[0]}/{file.node}{stage}/{file.path}"
+    return f"configs/{tokens.place(file)}"

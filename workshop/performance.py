@@ -18,6 +18,7 @@ from typing import Any
 from workshop import apply, faults, render, state
 from workshop.course import STATE, Course, Watchers
 from workshop.errors import WorkshopError
+from workshop.expectation import expected, ticked
 from workshop.faults import Action
 from workshop.judge import Trial, Verdict
 from workshop.live import Live
@@ -150,7 +151,7 @@ class Performance:
             raise WorkshopError(str(error).removeprefix(f"{step.where}: ")) from None
         if step.kind == "install":
             return Outcome(self._contents(step), "in place", {}, from_top=True)
-        return Outcome(done.output, *_ticked(step, done.output))
+        return Outcome(done.output, *ticked(step, done.output))
 
     def _contents(self, step: Step) -> dict[str, str]:
         """The files that were installed, by node, with placeholders for secrets."""
@@ -280,29 +281,3 @@ class Performance:
         self._kept.clear()
         for name in [n for n in self.course.checkpoints.all() if re.fullmatch(r"demo-\d+-\d+", n)]:
             self.course.checkpoints.drop(name)
-
-
-def expected(step: Step) -> str:
-    """What should be seen, in words of the page."""
-    if step.expect:
-        text = " ".join((step.expect.pattern or step.expect.text).split("\n"))
-        special = step.expect.pattern and re.search(r"[\\^$*+?{}\[\]|()]", step.expect.pattern)
-        return f"You should see {'something that matches ' if special else ''}{text}"
-    if step.fails:
-        return "It should be refused."
-    return "It goes on in the background." if step.background else ""
-
-
-def _ticked(step: Step, output: dict[str, str]) -> tuple[str, dict[str, tuple[int, int]]]:
-    """What was seen of what was expected, and where in each node's output."""
-    if not step.expect:
-        return "refused, as it should be" if step.fails else "done", {}
-    pattern = step.expect.pattern
-    wanted = re.escape(step.expect.text) if pattern is None else pattern
-    spans: dict[str, tuple[int, int]] = {}
-    seen = ""
-    for node, text in output.items():
-        if match := re.search(wanted, text, re.MULTILINE):
-            spans[node] = match.span()
-            seen = seen or " / ".join(s.strip() for s in match[0].splitlines() if s.strip())
-    return f"as expected: {seen}" if seen else "as expected", spans

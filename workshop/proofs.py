@@ -162,13 +162,14 @@ def commit_of(path: Path) -> str:
     """Short name of the commit that last changed the file; empty without git, or where
     the file has changed since."""
     try:
-        changed = _git(path.parent, "status", "--porcelain", "--", path.name)
-        return "" if changed else _git(path.parent, "log", "-1", "--format=%h", "--", path.name)
+        changed = git(path.parent, "status", "--porcelain", "--", path.name)
+        return "" if changed else git(path.parent, "log", "-1", "--format=%h", "--", path.name)
     except (OSError, subprocess.SubprocessError):
         return ""
 
 
-def _git(folder: Path, *words: str) -> str:
+def git(folder: Path, *words: str) -> str:
+    """What git says of the folder; raises OSError or SubprocessError where it cannot."""
     done = subprocess.run(
         ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=5, check=True
     )

@@ -16,7 +16,7 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-from workshop import box, evidence, imprint, manifest, render, site
+from workshop import box, evidence, imprint, manifest, proofs, render, site
 from workshop.errors import WorkshopError
 from workshop.manifest import LABS, ROOT, Lab
 
@@ -114,10 +114,8 @@ def _component(kind: str, namespace: str, name: str, version: str) -> Component:
 
 def commit(checkout: Path) -> tuple[str, datetime.datetime]:
     """The checkout's commit and its time; without git nothing and the epoch."""
-    words = ["git", "-C", str(checkout), "log", "-1", "--format=%h %cI"]
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=5, check=True)
-        name, _, when = done.stdout.strip().partition(" ")
+        name, _, when = proofs.git(checkout, "log", "-1", "--format=%h %cI").partition(" ")
         return name, datetime.datetime.fromisoformat(when)
     except (OSError, ValueError, subprocess.SubprocessError):
         return "", datetime.datetime.fromtimestamp(0, datetime.UTC)

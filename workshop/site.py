@@ -123,6 +123,7 @@ class Handout:
         """The template of handout/parts, filled in."""
         return Markup(self.parts.get_template(template).render(values).strip())
 
+    @functools.cached_property
     def context(self) -> dict[str, Any]:
         """What the prose of handout/*.md may use."""
         pages = list(self.pages.values())
@@ -227,7 +228,7 @@ def on_page_markdown(markdown: str, page: SitePage, config: MkDocsConfig, files:
         return LabWriter(lab_page, handout.part, handout.distribution).write()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     try:
-        return environment.from_string(markdown).render(handout.context())
+        return environment.from_string(markdown).render(handout.context)
     except jinja2.TemplateError as error:
         raise WorkshopError(f"handout/{page.file.src_uri}: {error.message}") from None
 

@@ -24,17 +24,19 @@ ROTATION = 2  # faults that run although their lab's evidence holds
 
 
 @functools.cache
+def _unproved() -> list[Lab]:
+    """Labs to prove whole: those whose evidence does not hold, or all that are asked for."""
+    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
+    if os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"):
+        return labs
+    return [lab for lab in labs if evidence.stale(lab, recipe)]
+
+
+@functools.cache
 def _faults() -> list[tuple[Lab, str]]:
     """Faults that run: all of a lab whose evidence does not hold, and a few more by rotation."""
-    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
-    wanted = [
-        (lab, name)
-        for lab in labs
-        if os.environ.get("WORKSHOP_ALL")
-        or os.environ.get("WORKSHOP_LAB")
-        or evidence.stale(lab, recipe)
-        for name in lab.file.faults
-    ]
+    labs = _chosen()
+    wanted = [(lab, name) for lab in _unproved() for name in lab.file.faults]
     proved = [(lab, n) for lab in labs for n in lab.file.faults if (lab, n) not in wanted]
     today = datetime.datetime.now(datetime.UTC).toordinal()
     turn = [proved[(today * ROTATION + i) % len(proved)] for i in range(ROTATION) if proved]
@@ -44,12 +46,10 @@ def _faults() -> list[tuple[Lab, str]]:
 @functools.cache
 def _experiments() -> list[Lab]:
     """Labs whose experiments run: those whose evidence does not hold, and one by rotation."""
-    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
-    if os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"):
-        return labs
+    labs = _chosen()
     today = datetime.datetime.now(datetime.UTC).toordinal()
     turn = labs[today % len(labs)]
-    return [lab for lab in labs if lab is turn or evidence.stale(lab, recipe)]
+    return [lab for lab in labs if lab is turn or lab in _unproved()]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
