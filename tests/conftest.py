@@ -14,10 +14,22 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(CHECKOUT))
 
-from fakes import CLUSTER, Fleet, be_the_labs, keep_apart, write_lab  # noqa: E402
+from evening import Evening  # noqa: E402
+from fakes import (  # noqa: E402
+    CLUSTER,
+    FakeNode,
+    Fleet,
+    be_the_labs,
+    keep_apart,
+    write_lab,
+    write_play,
+)
 
-from workshop import faults, host, manifest  # noqa: E402
+from workshop import course, evidence, faults, host, live, manifest, scenes, steps  # noqa: E402
+from workshop.checkpoints import BOOTED  # noqa: E402
+from workshop.course import Course  # noqa: E402
 from workshop.manifest import Lab  # noqa: E402
+from workshop.performance import Performance  # noqa: E402
 
 gc.freeze()  # a check runs in a pytest of its own, which collects garbage several times
 
@@ -70,3 +82,43 @@ def fleet(labs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fleet]:
     yield Fleet(labs, monkeypatch)
     with contextlib.suppress(Exception):
         faults.forget()  # whatever became of the test, no watchdog outlives it
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FakeNode:
+    """The reader's own machine: whatever it asks, lb2 serves."""
+    found = FakeNode("client", {"": "<p>served by lb2\n"})
+    monkeypatch.setattr(live, "Local", lambda: found)
+    return found
+
+
+@pytest.fixture
+def performance(
+    fleet: Fleet,
+    labs: Path,
+    client: FakeNode,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    as_the_labs: Callable[[Path], None],
+) -> Performance:
+    """The play on the fake fleet, with the checkpoints of `invoke demo --prepare`."""
+    (tmp_path / "box").mkdir()
+    (tmp_path / "box" / "packages.txt").write_text("apache2\n")
+    for module in (course, evidence):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    as_the_labs(labs)
+    page = steps.parse(write_play(labs))
+    it = Course(fleet.machines)
+    pair = ["lb1", "lb2"]
+    it.checkpoints.save(BOOTED, "", pair)
+    it.checkpoints.save("lab-1", it._key([1]), pair)
+    for name in pair:
+        fleet.nodes[name].answers = {"there": (1, "no"), "": "yes\n"}
+    fleet.hypervisor.did.clear()
+    return Performance(it, page, scenes.of(page))
+
+
+@pytest.fixture
+def evening(fleet: Fleet, client: FakeNode, performance: Performance) -> Evening:
+    """A demo of the play, begun."""
+    return Evening(fleet, client, performance)

@@ -391,6 +391,7 @@ options = { run = "cut it" }
 expect = "Nothing at all."
 serves = "holder"
 outage = 20
+settle = 0
 heal_outage = 20
 """
 

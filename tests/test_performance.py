@@ -2,51 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fakes import FakeNode, Fleet, refused, write_play
+from fakes import FakeNode, Fleet, refused
 
-from workshop import course, evidence, faults, live, scenes, state, steps
+from workshop import faults, scenes, state
 from workshop.checkpoints import BOOTED
-from workshop.course import Course
 from workshop.errors import WorkshopError
 from workshop.faults import Action, Plan
-from workshop.performance import KEEP, Performance, Stopped
+from workshop.performance import KEEP, Performance
+from workshop.stoppable import Stopped
 
 PAIR = ["lb1", "lb2"]
-
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> FakeNode:
-    found = FakeNode("client", {"": "<p>served by lb2\n"})
-    monkeypatch.setattr(live, "Local", lambda: found)
-    return found
-
-
-@pytest.fixture
-def performance(
-    fleet: Fleet,
-    labs: Path,
-    client: FakeNode,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    as_the_labs: Callable[[Path], None],
-) -> Performance:
-    (tmp_path / "box").mkdir()
-    (tmp_path / "box" / "packages.txt").write_text("apache2\n")
-    for module in (course, evidence):
-        monkeypatch.setattr(module, "ROOT", tmp_path)
-    as_the_labs(labs)
-    page = steps.parse(write_play(labs))
-    it = Course(fleet.machines)
-    it.checkpoints.save(BOOTED, "", PAIR)
-    it.checkpoints.save("lab-1", it._key([1]), PAIR)
-    for name in PAIR:
-        fleet.nodes[name].answers = {"there": (1, "no"), "": "yes\n"}
-    fleet.hypervisor.did.clear()
-    return Performance(it, page, scenes.of(page))
 
 
 def loaded(fleet: Fleet) -> list[str]:

@@ -314,8 +314,9 @@ def demo(
     number: str, auto: bool, pace: float, prepare: bool, notes: bool, start: str, until: str
 ) -> None:
     """Play a lab before an audience, get ready for it, or follow it on a second terminal."""
-    from workshop import demo as player
+    from workshop import demo as demos
     from workshop import notes as prompter
+    from workshop import pacing
 
     if notes:
         with contextlib.suppress(KeyboardInterrupt):
@@ -331,11 +332,11 @@ def demo(
     if not number:
         raise WorkshopError("which lab? `invoke demo 1` plays lab 1")
     one = manifest.lab(number)
-    player.check(one, pace, start, until)
+    pacing.manner(one, pace, start, until)  # refused before anything is touched
     with course(f"demo {one.number}") as it:
         if not auto:
             _ask(it)
-        player.play(it, one, auto, pace, start, until)
+        demos.play(it, one, auto, pace, start, until)
 
 
 def _prepare(it: Course, wanted: Lab) -> None:

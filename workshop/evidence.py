@@ -20,7 +20,8 @@ APART |= {"expectation", "bench", "torture", "skeleton", "diagnosis"}
 APART |= {"lab_page", "proofs", "gathered", "failures", "distribution", "comparison", "imprint"}
 APART |= {"publish", "printed"}
 APART |= {"bundle", "inventory", "tokens", "downloads"}
-APART |= {"demo", "notes", "performance", "scenes", "shell", "stage"}
+APART |= {"demo", "player", "controls", "display", "pacing", "stage", "transcript"}
+APART |= {"performance", "stoppable", "expectation", "scenes", "notes", "shell"}
 
 
 def digest(lab: Lab, recipe: str) -> str:

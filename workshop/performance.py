@@ -20,33 +20,14 @@ from workshop.course import STATE, Course, Watchers
 from workshop.errors import WorkshopError
 from workshop.expectation import expected, ticked
 from workshop.faults import Action
-from workshop.judge import Trial, Verdict
-from workshop.live import Live
-from workshop.manifest import Lab
+from workshop.judge import Verdict
 from workshop.probe import Probe
-from workshop.remote import Remote
 from workshop.scenes import Scene
 from workshop.steps import CLIENT, Page, Step
+from workshop.stoppable import Stoppable, StoppableTrial
 
 KEEP = 4  # checkpoints of sections
 NAMES = {CLIENT: "your machine", "holder": "whoever serves", "peer": "the other one"}
-
-
-class Stopped(Exception):
-    """The speaker stopped what was running."""
-
-
-class Stoppable(Live):
-    """The cluster, but nothing more is asked of it once `stopped` is set."""
-
-    def __init__(self, course: Course, lab: Lab) -> None:
-        super().__init__(course.machines, lab)
-        self.stopped = threading.Event()
-
-    def remote(self, node: str) -> Remote:
-        if self.stopped.is_set():
-            raise Stopped
-        return super().remote(node)
 
 
 @dataclass(frozen=True)
@@ -110,10 +91,13 @@ class Performance:
 
     def __init__(self, course: Course, page: Page, scenes: list[Scene]) -> None:
         self.course, self.lab, self.page, self.scenes = course, page.lab, page, scenes
-        self.live = Stoppable(course, page.lab)
+        self.live = Stoppable(course.machines, page.lab)
         self.rendered = render.available(page.lab, apply.secrets_of(page.lab))
         self.doing = ""  # one line that says what takes so long
-        self._kept: dict[int, dict[str, Any]] = {}  # course's state by scene number
+        # by scene number: the course's state, and what stood of Build
+        self._kept: dict[int, tuple[dict[str, Any], set[str] | None]] = {}
+        # steps of Build that were played since a good start; None: there was none
+        self._stand: set[str] | None = None
         course.tell = Watchers(
             note=self._tell,
             machine=lambda node, what: self._tell(f"{node}: {what}"),
@@ -145,13 +129,27 @@ class Performance:
 
     def _run(self, step: Step) -> Outcome:
         state.journal("step", at=step.where)
+        self._stands(step, False)
         try:
             done = apply.execute(self.live, self.page, step, self.rendered)
         except WorkshopError as error:
             raise WorkshopError(str(error).removeprefix(f"{step.where}: ")) from None
+        self._stands(step, True)
         if step.kind == "install":
             return Outcome(self._contents(step), "in place", {}, from_top=True)
         return Outcome(done.output, *ticked(step, done.output))
+
+    def _stands(self, step: Step, done: bool) -> None:
+        """Tell the course that the lab is built as soon as, and only while, every step of
+        Build was played from a good start."""
+        if self._stand is None or step.section != "build":
+            return
+        self._stand = self._stand | {step.where} if done else self._stand - {step.where}
+        wanted = {s.where for s in self.page.section("build") if s.kind != "fault"}
+        before = self.course.before(self.lab)
+        built = [*before, self.lab.number] if wanted <= self._stand else before
+        if self.course.built != built:
+            self.course._set(built)
 
     def _contents(self, step: Step) -> dict[str, str]:
         """The files that were installed, by node, with placeholders for secrets."""
@@ -169,11 +167,11 @@ class Performance:
     def fault(self, name: str, on: str | None = None) -> list[Act]:
         """A declared fault, and its healing, with what visitors see."""
         declared = self.lab.file.faults[name]
-        trials: list[Trial] = []
+        trials: list[StoppableTrial] = []
         aim = f" --on {on}" if on else ""
 
         def strike() -> Outcome:
-            trials[:] = [Trial(self.live, name, on)]
+            trials[:] = [StoppableTrial(self.live, name, on)]
             return told(trials[0], trials[0].strike())
 
         def recover() -> Outcome:
@@ -181,7 +179,7 @@ class Performance:
                 raise WorkshopError(f"{name} did not happen")
             return told(trials[0], trials[0].recover())
 
-        def told(trial: Trial, verdict: Verdict) -> Outcome:
+        def told(trial: StoppableTrial, verdict: Verdict) -> Outcome:
             if verdict.wrong:
                 raise WorkshopError(f"fault {name} on {trial.node}: {verdict.wrong}")
             return Outcome({}, str(verdict), {})
@@ -223,7 +221,8 @@ class Performance:
             return
         self._kept.pop(scene.number, None)
         checkpoints.save(self.name(scene.number), self.course.digest(self.lab), running)
-        self._kept[scene.number] = state.load(STATE, {"built": [], "digests": {}})
+        known = state.load(STATE, {"built": [], "digests": {}})
+        self._kept[scene.number] = (known, self._stand)
         for number in sorted(self._kept, key=lambda n: abs(n - scene.number))[KEEP:]:
             del self._kept[number]
             checkpoints.drop(self.name(number))
@@ -231,6 +230,7 @@ class Performance:
     def go(self, index: int) -> None:
         """Have the machines as they were before this scene, whatever became of them."""
         self.live.stopped.clear()
+        self._stand = None
         target = self.scenes[index]
         self._tell("going to the state before this step")
         self._undo()
@@ -246,6 +246,7 @@ class Performance:
                 self.course.skip(self.lab)
             else:
                 self.course.reset(self.lab)
+                self._stand = set()
         for scene in self.scenes[first:index]:
             if scene.step and scene.step.kind != "fault":
                 self._tell(f"playing step {scene.number} again")
@@ -273,7 +274,8 @@ class Performance:
             print(f"{name} could not be restored: {error}", flush=True)
             del self._kept[number]
             return False
-        state.store(STATE, self._kept[number])
+        known, self._stand = self._kept[number]
+        state.store(STATE, known)
         return True
 
     def drop(self) -> None:
