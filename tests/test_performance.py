@@ -193,3 +193,63 @@ def test_a_stopped_performance_asks_no_node_any_more(
     assert client.ran == []
     performance.go(3 - 1)  # going back is always possible
     assert loaded(fleet) == [BOOTED]
+
+
+def build(performance: Performance, first: int = 1) -> None:
+    """Play the scenes of Build from this number on, as a speaker does."""
+    for scene in performance.scenes[first - 1 :]:
+        for act in performance.acts(scene) if scene.section == "build" else []:
+            act.run()
+
+
+def test_build_that_was_played_to_its_end_is_built(performance: Performance) -> None:
+    performance.go(0)
+    assert performance.course.built == []
+    build(performance)
+    assert performance.course.built == [1]
+    assert performance.course.fits(performance.lab)
+    performance.go(3)
+    assert performance.course.built == []
+    build(performance, first=4)
+    assert performance.course.built == [1], "what lies between was played by `go`"
+
+
+def test_a_kept_state_knows_what_of_build_stood(performance: Performance, fleet: Fleet) -> None:
+    performance.go(0)
+    performance.acts(performance.scenes[1])[0].run()
+    performance.keep(performance.scenes[2])
+    build(performance, first=3)
+    loaded(fleet)
+    performance.go(2)
+    assert loaded(fleet) == ["demo-1-3"]
+    assert performance.course.built == []
+    build(performance, first=3)
+    assert performance.course.built == [1]
+
+
+def test_build_with_a_step_left_out_is_not_built(performance: Performance) -> None:
+    performance.go(0)
+    build(performance, first=3)
+    assert performance.course.built == []
+
+
+def test_build_from_nowhere_is_not_built(performance: Performance, fleet: Fleet) -> None:
+    build(performance)
+    assert performance.course.built == []
+    fleet.refuse("load", "lb1")
+    with refused("virsh load"):
+        performance.go(0)
+    build(performance)
+    assert performance.course.built == []
+
+
+def test_build_whose_last_step_is_stopped_the_second_time_is_built_no_more(
+    performance: Performance,
+) -> None:
+    performance.go(0)
+    build(performance)
+    (act,) = performance.acts(performance.scenes[3])
+    performance.live.stopped.set()
+    with pytest.raises(Stopped):
+        act.run()
+    assert performance.course.built == []
