@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,8 @@ def test_it_plays_by_itself_to_its_end(theatre: Theatre) -> None:
     )
     room.showed("Try 6 of 8", "invoke break 1 dark", "visitors", "the address is now on lb1")
     room.showed("Try 6 of 8", "invoke heal", "the address is now on lb1", "look there")
+    course = json.loads((theatre.folder / "home/.workshop/course.json").read_text())
+    assert course["built"] == [1]
     assert "NOISE" in theatre.log()
     for noise in (b"NOISE", b"Warning", b"Traceback"):
         assert noise not in room.raw

@@ -65,6 +65,7 @@ def test_it_plays_by_itself(room: Room, course: Course) -> None:
     assert room.afterwards == ""
     for noise in (b"Traceback", b"Warning", b"error:"):
         assert noise not in room.raw
+    assert course.built == [LAB.number], "Build was played to its end"
     nothing_remains(course)
 
 
