@@ -238,6 +238,33 @@ def test_a_further_machine_does_not_make_the_kit_forget_what_is_built(
     assert walk.course.built == [1]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["never made", "made, and off"])
+def test_a_lab_of_more_machines_joins_them_to_those_of_the_labs_before(
+    walk: Walk, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    wider = LAB.replace('"directors"', '"directors", "web1"').replace(
+        "nodes =", "requires = [1]\nnodes ="
+    )
+    write_lab(walk.labs, "05-wider", wider, checks=GOOD)
+    walk.course.lab(walk.lab(1))
+
+    def create(nodes: list[str], _say: object) -> None:
+        for node in nodes:
+            walk.fleet.set(node, "running")
+
+    monkeypatch.setattr(walk.fleet.machines, "_create", create)
+    if known:
+        walk.course.up(["web1"])
+        walk.fleet.set("web1", "off")
+    walk.fleet.hypervisor.did.clear()
+    walk.course.lab(walk.lab(5))
+    assert walk.course.built == [1, 5]
+    assert walk.loaded() == (["booted"] if known else ["lab-1"])
+    assert walk.fleet.did("load") == (["web1"] if known else PAIR)
+    assert walk.fleet.did("power_off") == []
+    assert walk.course.checkpoints.nodes("lab-5") == [*PAIR, "web1"]
+
+
 def test_a_build_that_was_interrupted_is_not_taken_for_the_state_before(walk: Walk) -> None:
     walk.fleet.nodes["lb2"].answers = {"install": (1, "no space"), "test -e": (1, ""), "": ""}
     with refused("steps.md", "no space"):

@@ -107,6 +107,12 @@ def test_what_proves_nothing_is_void() -> None:
 def test_every_second_is_counted() -> None:
     assert ledger.seconds(attempts("o" * 10 + "oo...?????")) == [(0, 10, 0, 0), (1, 2, 3, 5)]
     assert ledger.seconds([]) == []
+    table = [(-1, 10, 0, 0), (0, 10, 0, 0), (1, 2, 3, 5), (3, 2, 3, 5)]
+    assert ledger.listed(table).splitlines() == [
+        "      -1 to +0 s  10 ok   0 failed   0 unknown, a second",
+        "            +1 s   2 ok   3 failed   5 unknown, a second",
+        "            +3 s   2 ok   3 failed   5 unknown, a second",
+    ]
 
 
 def test_a_note_that_was_cut_short_leaves_its_write_unknown() -> None:

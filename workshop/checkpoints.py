@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from workshop import state
 from workshop.errors import WorkshopError
-from workshop.machines import Machines, Say, quiet
+from workshop.machines import Machines
 from workshop.remote import parallel
 
 FILE = "checkpoints.json"
@@ -95,8 +95,9 @@ class Checkpoints:
         self.machines.set_clocks(nodes)
         return time.monotonic() - started
 
-    def restore(self, name: str, nodes: list[str] | None = None, say: Say = quiet) -> Restored:
-        """Bring the checkpoint's nodes back and switch all others off; seconds it took."""
+    def restore(self, name: str, nodes: list[str] | None = None, alone: bool = True) -> Restored:
+        """Bring the checkpoint's nodes (or some of them) back, and switch all others off, unless
+        they are not to be `alone`; seconds it took."""
         record = self.all().get(name)
         if record is None:
             known = ", ".join(self.all()) or "none yet"
@@ -110,7 +111,7 @@ class Checkpoints:
 
         def stand_still(node: str) -> None:
             if node not in wanted:
-                if states[node] in ("running", "paused"):
+                if alone and states[node] in ("running", "paused"):
                     hypervisor.power_off(machines.domain(node))
             elif states[node] == "running":
                 hypervisor.pause(machines.domain(node))

@@ -34,15 +34,27 @@ def box(rebuild: bool) -> None:
         screen.line(f"box {found.name} is ready: {found.folder}")
 
 
+PACKAGES_CURE = (
+    "name a folder with mysql-cluster-*.deb and SHA256SUMS in WORKSHOP_PACKAGES, or put them "
+    "into packages/"
+)
+
+
+def _lab(number: str | int) -> Lab:
+    """The lab of this number or name, if there is all that building it takes."""
+    wanted = manifest.lab(number)
+    chain = [*map(manifest.lab, manifest.closure(wanted.file.requires)), wanted]
+    if any(lab.file.mysql_cluster for lab in chain) and boxes.package_folder(ROOT) is None:
+        raise WorkshopError(f"lab {wanted.number} needs MySQL Cluster packages: {PACKAGES_CURE}")
+    return wanted
+
+
 @command
 def packages() -> None:
     """Say where the MySQL Cluster packages come from; a damaged one is an error."""
     folder = boxes.package_folder(ROOT)
     if folder is None:
-        raise WorkshopError(
-            "no MySQL Cluster packages: name a folder with mysql-cluster-*.deb and SHA256SUMS in "
-            "WORKSHOP_PACKAGES, or put them into packages/"
-        )
+        raise WorkshopError(f"no MySQL Cluster packages: {PACKAGES_CURE}")
     found = boxes.package_checksums(folder)
     for name, digest in found.items():
         screen.line(f"{digest[:16]}  {name}")
@@ -137,7 +149,7 @@ def ssh(node: str, run: str) -> None:
 @command
 def lab(number: str, try_: bool) -> None:
     """Build a lab, check it, and say what to look at."""
-    wanted = manifest.lab(number)
+    wanted = _lab(number)
     page = steps.parse(wanted)
     with course(f"lab {wanted.number}") as it:
         begin = time.monotonic()
@@ -226,6 +238,8 @@ def break_(number: str, fault: str, on: str) -> None:
         screen.line(f"expected: {trial.declared.expect}")
         verdict = trial.strike()
         screen.line(f"seen: {verdict}")
+        if written := trial.written():
+            screen.line(f"writes, by seconds since the fault:\n{written}")
         screen.line(
             f"the fault is in force; it undoes itself in {faults.LIMIT // 60} minutes, or "
             "now with: invoke heal"
@@ -253,7 +267,7 @@ def reset(number: str) -> None:
     """Go to the state before a lab."""
     with course(f"reset {number}".strip()) as it:
         built = it.built
-        wanted = manifest.lab(number or (built[-1] if built else 1))
+        wanted = _lab(number or (built[-1] if built else 1))
         _ask(it)
         begin = time.monotonic()
         restored = it.reset(wanted)
@@ -267,7 +281,7 @@ def reset(number: str) -> None:
 @command
 def skip(number: str) -> None:
     """Go to the state after a lab."""
-    wanted = manifest.lab(number)
+    wanted = _lab(number)
     with course(f"skip {wanted.number}") as it:
         _ask(it)
         begin = time.monotonic()
@@ -331,7 +345,7 @@ def demo(
         return
     if not number:
         raise WorkshopError("which lab? `invoke demo 1` plays lab 1")
-    one = manifest.lab(number)
+    one = _lab(number)
     pacing.manner(one, pace, start, until)  # refused before anything is touched
     with course(f"demo {one.number}") as it:
         if not auto:

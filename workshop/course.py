@@ -62,7 +62,8 @@ class Course:
             raise state.damaged(STATE)
         return known
 
-    def _set(self, built: list[int]) -> None:
+    def record(self, built: list[int]) -> None:
+        """Note that exactly these labs are built, in this order, as their folders are now."""
         digests = {str(n): self.digest(manifest.lab(n)) for n in built}
         state.store(STATE, {"built": built, "digests": digests})
 
@@ -94,7 +95,7 @@ class Course:
             self.tell.note("saving the checkpoint: booted")
             self.checkpoints.save(BOOTED, "", created)
             if not self._others(created):
-                self._set([])
+                self.record([])
 
     def _others(self, created: list[str]) -> list[str]:
         """Machines that were there before these were made."""
@@ -122,57 +123,65 @@ class Course:
         faults.forget()
         wanted = sorted(set(nodes).union(*(manifest.lab(n).nodes for n in chain)), key=self._order)
         start = len(chain)
-        while start and not self._usable(chain[:start], wanted if start == len(chain) else []):
+        while start and not self._usable(chain[:start]):
             start -= 1
         restored = None
         if start:
-            names = self.checkpoints.nodes(checkpoint(chain[start - 1]))
             state.store(STATE, {"built": [], "digests": {}, "restoring": chain[start - 1]})
-            restored = self.checkpoints.restore(checkpoint(chain[start - 1]), names)
-            self._set(chain[:start])
+            restored = self.checkpoints.restore(checkpoint(chain[start - 1]))
+            self.record(chain[:start])
         else:
             restored = self._boot(wanted)
         for number in chain[start:]:
             lab = manifest.lab(number)
-            if set(lab.nodes) - set(self.machines.running()):
-                self._add(lab.nodes)
+            self._join(lab.nodes)
             self.build(lab)
+        self._join(wanted)
         return restored
 
     def _order(self, node: str) -> int:
         return list(self.machines.cluster.nodes).index(node)
 
-    def _usable(self, chain: list[int], nodes: list[str]) -> bool:
+    def _usable(self, chain: list[int]) -> bool:
         lab = manifest.lab(chain[-1])
-        key = self._key(chain)
-        return self.checkpoints.valid(checkpoint(lab.number), key, nodes or lab.nodes)
+        return self.checkpoints.valid(checkpoint(lab.number), self._key(chain), lab.nodes)
 
     def _key(self, chain: list[int]) -> str:
         return " ".join(self.digest(manifest.lab(n)) for n in chain)
 
     def _boot(self, nodes: list[str]) -> Restored | None:
         """The booted state of exactly these nodes, made where there is none."""
-        states = self.machines.states()
-        missing = [n for n in nodes if states[n] == "absent"]
-        for node in nodes:
-            if node not in missing and not self.checkpoints.valid(BOOTED, "", [node]):
-                self.tell.machine(node, "of an older box or an interrupted run: making it anew")
-                self.machines.remove(node)
-                missing.append(node)
+        fresh = self._fresh(nodes)
         state.store(STATE, {"built": [], "digests": {}})
         restored = None
-        if missing:
-            self.up(missing)
-        if len(missing) < len(nodes):
+        if len(fresh) < len(nodes):
+            self.up([node for node in nodes if node not in fresh])
+        if fresh:
             restored = self.checkpoints.restore(BOOTED, nodes)
         else:
             self._only(nodes)
-        self._set([])
+        self.record([])
         return restored
 
-    def _add(self, nodes: list[str]) -> None:
-        """Bring further nodes, as they booted, to those that run."""
-        self.up([n for n in nodes if n not in self.machines.running()])
+    def _join(self, nodes: list[str]) -> None:
+        """Bring those of the nodes that do not run, as they booted, to those that do."""
+        running = self.machines.running()
+        missing = [node for node in nodes if node not in running]
+        if fresh := self._fresh(missing):
+            self.checkpoints.restore(BOOTED, fresh, alone=False)
+        if len(fresh) < len(missing):
+            self.up([node for node in missing if node not in fresh])
+
+    def _fresh(self, nodes: list[str]) -> list[str]:
+        """Those that can be restored as they booted; what else is there of the nodes goes."""
+        states = self.machines.states()
+        present = [node for node in nodes if states[node] != "absent"]
+        fresh = [node for node in present if self.checkpoints.valid(BOOTED, "", [node])]
+        for node in present:
+            if node not in fresh:
+                self.tell.machine(node, "of an older box or an interrupted run: making it anew")
+                self.machines.remove(node)
+        return fresh
 
     def _only(self, nodes: list[str]) -> None:
         for node, what in self.machines.states().items():
@@ -195,7 +204,10 @@ class Course:
         states = self.machines.states()
         present = [n for n in lab.nodes if states[n] != "absent"]
         if len(present) == len(lab.nodes) and self.fits(lab):
-            self.up(lab.nodes)
+            # a machine that is off and that no built lab uses may have been through another one
+            used = {node for n in self.built for node in manifest.lab(n).nodes} or set(lab.nodes)
+            self.up([node for node in lab.nodes if node in used])
+            self._join(lab.nodes)
             return
         if present:
             chain = ", ".join(str(n) for n in self.before(lab))
@@ -213,7 +225,7 @@ class Course:
         live = Live(self.machines, lab)
         chain = self.before(lab)
         seconds = apply.run(live, steps.parse(lab), "build", self.tell.step, self.tell.done)
-        self._set([*chain, lab.number])
+        self.record([*chain, lab.number])
         state.journal("built", lab=lab.number)
         checks = plugin.run(live, told=self.tell.check)
         state.journal("checks", lab=lab.number)

@@ -105,12 +105,15 @@ def _checks(lab: Lab) -> list[str]:
 
 
 def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
-    """`found`, and what did not run again because its evidence holds: faults, experiments."""
-    if stale(lab, recipe):
-        return found
+    """`found`, and what did not run again but was proved of the very same things."""
     known = read(lab)
-    tried: dict[str, Any] = {n: known[n] for n in ("try_seconds", "measured") if n in known}
-    return {**tried, **found, "faults": {**known["faults"], **found.get("faults", {})}}
+    if known.get("digest") != digest(lab, recipe):
+        return found
+    proof: dict[str, Any] = {
+        n: known[n] for n in ("try_seconds", "measured", "build_seconds") if n in known
+    }
+    by_name = {n: {**known.get(n, {}), **found.get(n, {})} for n in ("checks", "faults")}
+    return {**proof, **found, **by_name}
 
 
 def write(lab: Lab, recipe: str, accelerator: str, cpu: str, found: dict[str, Any]) -> None:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 from workshop import apply, faults, state
 from workshop.errors import WorkshopError
-from workshop.ledger import Audit, Ledger, audit
+from workshop.ledger import Audit, Ledger, audit, listed, seconds
 from workshop.live import Live
-from workshop.manifest import Fault
+from workshop.manifest import Fault, LedgerTable
 from workshop.probe import GOOD_AGAIN, Outage, Probe
 from workshop.waiting import eventually
 
 BASELINE = 20  # good requests before anything is broken
+AGREE = 60  # seconds that the nodes may take until all show the same rows
 BEFORE = AFTER = 100  # acknowledged writes in a row before a fault, and after it: ten seconds
 
 
@@ -37,7 +38,9 @@ class Verdict:
         held = " and ".join(self.holders) or "no node"
         text = f"{self.outage}; the address is now on {held}"
         text += f"; {self.writes}" if self.writes else ""
-        return f"{text}. NOT AS DECLARED: {self.wrong}" if self.wrong else text
+        text += f". NOT AS DECLARED: {self.wrong}" if self.wrong else ""
+        table = listed(self.writes.by_second) if self.writes else ""
+        return f"{text}\nwrites, by seconds since the fault:\n{table}" if table else text
 
 
 class Trial:
@@ -185,6 +188,11 @@ class Trial:
             notes = state.path(f"ledger/{self.live.lab.number}-{self.name}.jsonl")
             self._ledger = Ledger(target, notes).__enter__()
 
+    def written(self) -> str:
+        """What became of the writes so far, second by second; empty where none are offered."""
+        attempts = self._ledger.attempts() if self._ledger else []
+        return listed(seconds(attempts, self._struck))
+
     def _writes_well(self) -> None:
         """Ten seconds of acknowledged writes before anything is broken."""
         if self._ledger is not None:
@@ -211,12 +219,27 @@ class Trial:
             pass  # the audit says how long the outage was
         finally:
             ledger.__exit__()
-        query = (
-            f"SELECT operation FROM {table.database}.ledger WHERE operation LIKE '{ledger.run}-%'"
-        )
-        client = f'{self.live.lab.file.client} --batch --skip-column-names -e "{query}"'
-        there = {n: self.live.run(n, client, timeout=60).stdout.split() for n in table.read_from}
+        there = self._rows(table, ledger.run)
         return audit(ledger.attempts(), there, (self._struck, over))
+
+    def _rows(self, table: LedgerTable, run: str) -> dict[str, list[str]]:
+        """The run's operations by node, as soon as all nodes answer and agree; what they have,
+        agreed or not, after `AGREE` seconds."""
+        query = f"SELECT operation FROM {table.database}.ledger WHERE operation LIKE '{run}-%'"
+        client = f'{self.live.lab.file.client} --batch --skip-column-names -e "{query}"'
+        deadline = time.monotonic() + AGREE
+        while True:
+            late = time.monotonic() >= deadline
+            try:
+                said = self.live.everywhere(client, table.read_from, check=True)
+            except WorkshopError:
+                if late:
+                    raise
+            else:
+                there = {node: text.split() for node, text in said.items()}
+                if late or len({frozenset(rows) for rows in there.values()}) == 1:
+                    return there
+            time.sleep(1)
 
     def _broken_promise(self, writes: Audit | None) -> str:
         if writes is None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import collections
 import json
+import math
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class Audit:
     differing: list[str]  # on some nodes and not on others
     outage: float  # seconds, longest
     void: str  # why the run proves nothing; empty: it does
+    by_second: list[tuple[int, int, int, int]] = field(default_factory=list)  # see `seconds`
 
     @property
     def wrong(self) -> str:
@@ -111,13 +113,31 @@ def outage(attempts: list[Attempt]) -> float:
     return round(longest, 2)
 
 
-def seconds(attempts: list[Attempt]) -> list[tuple[int, int, int, int]]:
-    """(second since the first attempt, ok, failed, unknown), for every second with attempts."""
+def seconds(attempts: list[Attempt], zero: float | None = None) -> list[tuple[int, int, int, int]]:
+    """(second since `zero`, ok, failed, unknown), for every second with attempts; `zero` is
+    wall clock, by default the first attempt's."""
     table: dict[int, collections.Counter[str]] = {}
+    start = zero if zero is not None else attempts[0].due if attempts else 0.0
     for attempt in attempts:
-        at = int(attempt.due - attempts[0].due)
+        at = math.floor(attempt.due - start)
         table.setdefault(at, collections.Counter())[attempt.outcome] += 1
     return [(at, c["ok"], c["fail"], c["unknown"]) for at, c in sorted(table.items())]
+
+
+def listed(table: list[tuple[int, int, int, int]]) -> str:
+    """`seconds` as lines to read; seconds in a row that went alike share a line."""
+    runs: list[tuple[int, int, tuple[int, int, int]]] = []
+    for at, *counts in table:
+        same = tuple(counts)
+        if runs and runs[-1][2] == same and runs[-1][1] == at - 1:
+            runs[-1] = (runs[-1][0], at, runs[-1][2])
+        else:
+            runs.append((at, at, same))  # type: ignore[arg-type]
+    lines = []
+    for first, last, (ok, failed, unknown) in runs:
+        when = f"{first:+d} s" if first == last else f"{first:+d} to {last:+d} s"
+        lines.append(f"{when:>16}  {ok:>2} ok  {failed:>2} failed  {unknown:>2} unknown, a second")
+    return "\n".join(lines)
 
 
 def audit(
@@ -148,6 +168,7 @@ def audit(
         differing=[o for o in known if len({bool(c[o]) for c in rows.values()}) > 1],
         outage=outage(attempts),
         void=_void(attempts, rows, struck),
+        by_second=seconds(attempts, struck[0] if struck else None),
     )
 
 

@@ -68,9 +68,12 @@ class Live:
         """Run a command as root on a node; `timeout` in seconds."""
         return self.remote(node).run(command, timeout, check)
 
-    def everywhere(self, command: str, nodes: list[str] | None = None) -> dict[str, str]:
-        """Standard output of a command on several nodes at once; a failure is no error."""
-        return parallel(lambda n: self.run(n, command, check=False).stdout, nodes or self.nodes)
+    def everywhere(
+        self, command: str, nodes: list[str] | None = None, check: bool = False
+    ) -> dict[str, str]:
+        """Standard output of a command on several nodes at once; a failure is an error where
+        `check` says so."""
+        return parallel(lambda n: self.run(n, command, check=check).stdout, nodes or self.nodes)
 
     def host(self, node: str) -> Any:
         """The node as pytest-testinfra's `host`: packages, services, files, processes."""

@@ -139,6 +139,7 @@ class LabFile(Strict):
     variables: dict[str, Value] = {}
     secrets: dict[str, str] = {}
     modes: dict[str, str] = {}
+    mysql_cluster: bool = False  # whether it needs the MySQL Cluster packages
     client: str = "mariadb"  # the program that runs the page's `sql` blocks
     ledger: LedgerTable | None = None
     faults: dict[str, Fault] = {}

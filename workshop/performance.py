@@ -149,7 +149,7 @@ class Performance:
         before = self.course.before(self.lab)
         built = [*before, self.lab.number] if wanted <= self._stand else before
         if self.course.built != built:
-            self.course._set(built)
+            self.course.record(built)
 
     def _contents(self, step: Step) -> dict[str, str]:
         """The files that were installed, by node, with placeholders for secrets."""

@@ -13,10 +13,13 @@ import pytest
 from workshop import apply, evidence, faults, plugin, steps
 from workshop.course import Course, checkpoint
 from workshop.judge import Trial
+from workshop.ledger import Audit
 from workshop.live import Live
 from workshop.manifest import Lab, Mutation
 from workshop.waiting import eventually
 
+WRITES = 300  # that a fault has to be judged by, where a lab keeps a ledger
+WRITES_OF_ALL = 2000
 Found = dict[int, dict[str, Any]]
 
 
@@ -103,6 +106,16 @@ def test_mutation_fails_check(lab: Lab, check_name: str, course: Course, found: 
     print(f"as it should: {seen[0].message}")
 
 
+def _counted(writes: Audit) -> dict[str, Any]:
+    """What the ledger says, for the evidence; of rows, the worst node's count."""
+    worst = {
+        what: max(map(len, getattr(writes, what).values()))
+        for what in ("lost", "duplicated", "ghosts")
+    }
+    counts = {n: getattr(writes, n) for n in ("offered", "ok", "failed", "unknown", "recovered")}
+    return {**counts, **worst, "outage": writes.outage}
+
+
 def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found: Found) -> None:
     course.checkpoints.restore(checkpoint(lab.number))
     faults.forget()
@@ -123,11 +136,15 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
         "heal_outage": healed.outage.seconds,
         "healed_in": healed.settled,
         "wrong": struck.wrong or healed.wrong,
+        **({"writes": _counted(healed.writes)} if healed.writes else {}),
     }
     print(f"{struck}\nhealed: {healed}")
     assert not struck.outage.void
     assert not struck.wrong
     assert not healed.wrong
+    if lab.file.ledger:
+        assert healed.writes
+        assert healed.writes.offered >= WRITES
     eventually(lambda: _all_pass(live), 60, "all checks pass again")
 
 
@@ -155,6 +172,9 @@ def test_experiments_of_the_page(lab: Lab, tried: Lab, course: Course, found: Fo
 
 def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
     facts = evidence.merged(lab, course.recipe, _facts(found, lab))
+    if lab.file.ledger:
+        offered = sum(fault["writes"]["offered"] for fault in facts["faults"].values())
+        assert offered >= WRITES_OF_ALL
     assert evidence.incomplete(lab, facts) == ""
 
 
