@@ -51,9 +51,9 @@ def test_what_a_director_balances() -> None:
     site = table["192.168.56.100:80"]
     assert (site.protocol, site.scheduler, site.options) == ("TCP", "rr", "persistent 300")
     assert site.servers == [
-        RealServer("192.168.56.13", 80, "Route", 0, 1, 0),
-        RealServer("192.168.56.14", 80, "Route", 1, 2, 31),
-        RealServer("127.0.0.1", 80, "Local", 1, 0, 0),
+        RealServer("127.0.0.1", 80, "Route", 1, 0, 1),
+        RealServer("192.168.56.13", 80, "Route", 0, 0, 48),
+        RealServer("192.168.56.14", 80, "Route", 2, 1, 0),
     ]
     assert [s.forward for s in table["192.168.56.100:8080"].servers] == ["Masq", "Masq"]
     assert table["7"] == VirtualService("FWM", "wlc", "")
