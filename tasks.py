@@ -16,10 +16,10 @@ def box(_c: Any, rebuild: bool = False) -> None:
     commands.box(rebuild)
 
 
-@task
-def packages(_c: Any) -> None:
+@task(help={"build": "build them from Debian's sources into packages/ (about an hour)"})
+def packages(_c: Any, build: bool = False) -> None:
     """Say where the MySQL Cluster packages come from, and verify their checksums."""
-    commands.packages()
+    commands.packages(build)
 
 
 @task(positional=["nodes"], help={"nodes": "nodes or groups, separated by commas; default: all"})

@@ -10,7 +10,18 @@ from pathlib import Path
 
 from rich.table import Table
 
-from workshop import apply, faults, host, manifest, plugin, render, shell, state, steps
+from workshop import (
+    apply,
+    faults,
+    host,
+    manifest,
+    mysql_packages,
+    plugin,
+    render,
+    shell,
+    state,
+    steps,
+)
 from workshop import box as boxes
 from workshop import bundle as bundles
 from workshop import show as screen
@@ -35,8 +46,8 @@ def box(rebuild: bool) -> None:
 
 
 PACKAGES_CURE = (
-    "name a folder with mysql-cluster-*.deb and SHA256SUMS in WORKSHOP_PACKAGES, or put them "
-    "into packages/"
+    "name a folder with mysql-cluster-*.deb and SHA256SUMS in WORKSHOP_PACKAGES, put them "
+    "into packages/, or build them with `invoke packages --build` (an hour)"
 )
 
 
@@ -50,8 +61,11 @@ def _lab(number: str | int) -> Lab:
 
 
 @command
-def packages() -> None:
-    """Say where the MySQL Cluster packages come from; a damaged one is an error."""
+def packages(build: bool = False) -> None:
+    """Say where the MySQL Cluster packages come from, or build them; a damaged one is an error."""
+    if build:
+        with state.lock("packages"):
+            mysql_packages.build(ROOT, screen.line)
     folder = boxes.package_folder(ROOT)
     if folder is None:
         raise WorkshopError(f"no MySQL Cluster packages: {PACKAGES_CURE}")

@@ -21,7 +21,7 @@ APART |= {"lab_page", "proofs", "gathered", "failures", "distribution", "compari
 APART |= {"publish", "printed"}
 APART |= {"bundle", "inventory", "tokens", "downloads"}
 APART |= {"demo", "player", "controls", "display", "pacing", "stage", "transcript"}
-APART |= {"performance", "stoppable", "expectation", "scenes", "notes", "shell"}
+APART |= {"performance", "stoppable", "expectation", "scenes", "notes", "shell", "mysql_packages"}
 
 
 def digest(lab: Lab, recipe: str) -> str:

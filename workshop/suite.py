@@ -68,9 +68,11 @@ def _labs(times: list[tuple[str, float]], everything: bool, only: int | None) ->
         image = box.ready(ROOT, screen.line)
         times.append(("box", time.monotonic() - begin))
         if everything:  # outside the cluster's network: packages come from the world
-            _phase(times, "two builds of a small box", "-m", "pytest", "tests/box")
+            _phase(times, "a small box twice, MySQL from source", "-m", "pytest", "tests/box")
         else:
-            screen.line("left out: two builds of a small box compared (--all)")
+            screen.line(
+                "left out: two builds of a small box compared, MySQL's sources configured (--all)"
+            )
         where = host.detect(image.kernel)
         screen.line(f"virtual machines: {where.provider}, {where.accelerator} ({where.why})")
         fresh = not host.running()
