@@ -24,11 +24,12 @@ def test_it_is_built_in_time(built: Site) -> None:
     assert built.seconds < SECONDS
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_every_page_is_accessible_quiet_and_asks_nobody_else(
-    chromium: Browser, built: Site, scheme: str
+    chromium: Browser, built: Site, scheme: str, width: int
 ) -> None:
-    context, looking = look(chromium, built, color_scheme=scheme, reduced_motion="reduce")
+    shown: dict[str, object] = {"viewport": {"width": width, "height": 900}}
+    context, looking = look(chromium, built, color_scheme=scheme, reduced_motion="reduce", **shown)
     found = []
     for path in built.pages:
         page = looking.open(path, until="networkidle")
