@@ -123,6 +123,11 @@ def test_a_value_taken_apart_is_refused(labs: Path, text: str) -> None:
         one(labs, text)
 
 
+def test_a_variable_of_a_database_is_no_token(labs: Path) -> None:
+    for text in ("SELECT @@hostname, @@global.read_only;", "SET @@session.sql_log_bin = 0"):
+        assert one(labs, text) == text
+
+
 def test_arithmetic_on_a_value_is_refused(labs: Path) -> None:
     with refused("01-pair/files/directors/etc/ha.d/ha.cf.j2"):
         one(labs, "{{ networks.front.prefix - 1 }}")

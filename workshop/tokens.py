@@ -135,9 +135,17 @@ class Words:
                 raise WorkshopError(
                     f"{place}: {what}: no inventory names this; give it a variable of its own"
                 )
-        if "@@" in re.sub(inventory.TOKEN, "", left):
+        if "@@" in self._without_variables(re.sub(inventory.TOKEN, "", left)):
             raise _apart(place)
         return text
+
+    def _without_variables(self, text: str) -> str:
+        """`text` without a database's variables, @@hostname, which no token begins like."""
+        return re.sub(
+            r"@@([a-z_]+)\b(?!@@)",
+            lambda found: found[0] if any(k.startswith(found[1]) for k in self.keys) else "",
+            text,
+        )
 
     def faithful(self, text: str, itself: str, place: str) -> str:
         """`text` with its tokens, which with the course's own values is the text `itself`."""
