@@ -293,6 +293,14 @@ def test_a_lab_that_says_so_may_lose(
     fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert close(writing(fleet, labs, monkeypatch, may_lose=True), fleet, lost=2) == ""
+    assert close(writing(fleet, labs, monkeypatch, must_lose=True), fleet, lost=2) == ""
+
+
+def test_a_lab_that_says_it_must_lose_has_to_show_it(
+    fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = close(writing(fleet, labs, monkeypatch, must_lose=True), fleet)
+    assert "nothing was lost" in found
 
 
 def test_nothing_is_broken_while_writes_fail(

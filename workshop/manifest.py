@@ -92,7 +92,8 @@ class Fault(Strict):
     `on` is a node, a group, `holder` or `peer` (of the floating address). `leaves` names one
     of several servers behind the address: once the outcome stands it must answer nobody and
     no answer may be bad; after healing it must answer again. Where `may_lose` is set,
-    acknowledged writes may be gone afterwards: that is the lesson.
+    acknowledged writes may be gone afterwards, and where `must_lose` is, some must be: that
+    is the lesson.
     Times are seconds and may be expressions over the lab's variables.
     """
 
@@ -104,6 +105,7 @@ class Fault(Strict):
     serves: Literal["holder", "peer", "both", "nobody", "any"]
     leaves: str = ""
     may_lose: bool = False
+    must_lose: bool = False
     outage: str | float = 0
     settle: str | float = 5
     after_heal: Literal["holder", "peer", "any", "one"] = "one"
