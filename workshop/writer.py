@@ -44,6 +44,7 @@ def write(target: dict[str, Any], operation: str) -> tuple[str, str]:
             read_timeout=PATIENCE,
             write_timeout=PATIENCE,
             autocommit=True,
+            ssl_disabled=True,  # a handshake for each write would be most of the work
         )
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
         return "fail", _words(error)
