@@ -53,6 +53,9 @@ def two(
         ("labs/02-second/__pycache__/checks.pyc", False),
         ("labs/03-other/lab.toml", False),
         ("workshop/show.py", False),
+        ("workshop/machines.py", False),
+        ("workshop/ledger.py", False),
+        ("workshop/unheard_of.py", True),
     ],
 )
 def test_the_digest_follows_what_a_proof_depends_on(
@@ -63,6 +66,24 @@ def test_the_digest_follows_what_a_proof_depends_on(
     file.parent.mkdir(exist_ok=True)
     file.write_text((file.read_text() if file.exists() else "") + "# changed\n")
     assert (evidence.digest(two, "recipe") != before) is matters
+
+
+def test_the_ledger_matters_to_labs_that_count_writes(two: Lab) -> None:
+    ledger = evidence.ROOT / "workshop" / "ledger.py"
+    ledger.touch()
+    assert ledger not in evidence.engine(two)
+    table = '[ledger]\naddress = "192.168.56.1"\nuser = "x"\nsecret = "y"\ndatabase = "z"\n'
+    counted = write_lab(
+        two.folder.parent,
+        "04-counted",
+        LAB + table + 'read_from = ["lb1"]\n[secrets]\ny = "{word}"\n',
+    )
+    assert ledger in evidence.engine(counted)
+
+
+def test_the_modules_put_apart_are_there() -> None:
+    there = {path.stem for path in Path(evidence.__file__).parent.glob("*.py")}
+    assert there >= (evidence.APART | evidence.ANEW | evidence.LEDGER)
 
 
 def test_the_digest_follows_the_boxs_recipe_and_the_files_rights(two: Lab) -> None:

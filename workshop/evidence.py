@@ -22,6 +22,17 @@ APART |= {"publish", "printed"}
 APART |= {"bundle", "inventory", "tokens", "downloads"}
 APART |= {"demo", "player", "controls", "display", "pacing", "stage", "transcript"}
 APART |= {"performance", "stoppable", "expectation", "scenes", "notes", "shell", "mysql_packages"}
+# what makes the machines and reads what is declared: each run of the tests does all of it anew,
+# for every lab
+ANEW = {"box", "checkpoints", "host", "hypervisor", "machines", "manifest", "state"}
+# what only a lab that counts writes depends on
+LEDGER = {"ledger", "writer"}
+
+
+def engine(lab: Lab) -> list[Path]:
+    """The modules that decide what the lab's proof says; a new one does until it is put apart."""
+    without = APART | ANEW | (set() if lab.file.ledger else LEDGER)
+    return [p for p in sorted((ROOT / "workshop").glob("*.py")) if p.stem not in without]
 
 
 def digest(lab: Lab, recipe: str) -> str:
@@ -36,7 +47,7 @@ def digest(lab: Lab, recipe: str) -> str:
             for p in sorted(folder.rglob("*"))
             if p.is_file() and p.name != FILE and "__pycache__" not in p.parts
         ]
-    paths += [p for p in sorted((ROOT / "workshop").glob("*.py")) if p.stem not in APART]
+    paths += engine(lab)
     for path in paths:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
         total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
