@@ -162,6 +162,20 @@ def test_writes_are_offered_at_their_rate_whatever_becomes_of_them(tmp_path: Pat
     assert [a.outcome for a in found[:4]] == ["ok", "ok", "ok", "fail"]
 
 
+def test_every_fifth_write_counts_where_there_is_a_counter(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def as_(kind: str) -> Any:
+        return lambda _target, operation: (done.append(f"{kind} {operation[-1]}"), ("ok", ""))[1]
+
+    for target in ({}, {"counter": True}):
+        looks = itertools.count()
+        with (tmp_path / "notes").open("w") as out:
+            writer.offer(target, "r", out, lambda n=looks: next(n) >= 6, as_("row"), as_("number"))
+    assert sorted(done[:6]) == [f"row {i}" for i in range(6)]
+    assert sorted(done[6:]) == ["number 0", "number 5", *(f"row {i}" for i in range(1, 5))]
+
+
 def test_nothing_was_sent_where_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

@@ -2,8 +2,10 @@
 
 `writer` offers and notes; here the notes are held against what every node shows afterwards.
 A row that was acknowledged and is gone is lost; one that is there twice is duplicated; one that
-was refused and is there all the same is a ghost. Nothing else is an error: a write whose answer
-never came may be there or not.
+was refused and is there all the same is a ghost. A look at a node that began after a write was
+acknowledged, and misses it, is stale. A row may say what its write made of a counter,
+`operation=17`: where two say the same number, an update is lost. Nothing else is an error: a write
+whose answer never came may be there or not.
 """
 
 from __future__ import annotations
@@ -39,6 +41,16 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What one node showed: when the question was asked (wall clock, seconds), and the
+    operations it gave."""
+
+    node: str
+    began: float
+    found: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Audit:
     """What became of a run's writes. Node names are those that were read."""
 
@@ -54,17 +66,22 @@ class Audit:
     outage: float  # seconds, longest
     void: str  # why the run proves nothing; empty: it does
     by_second: list[tuple[int, int, int, int]] = field(default_factory=list)  # see `seconds`
+    stale: dict[str, list[str]] = field(default_factory=dict)  # by node: missed by a look
+    lost_updates: list[int] = field(default_factory=list)  # numbers that two writes made
 
     @property
     def wrong(self) -> str:
         """What is wrong, in one line; empty when every promise was kept."""
         found = []
         for word, nodes in (
-            ("lost", self.lost), ("duplicated", self.duplicated), ("ghosts", self.ghosts)
+            ("lost", self.lost), ("duplicated", self.duplicated), ("ghosts", self.ghosts),
+            ("stale", self.stale),
         ):  # fmt: skip
             found += [f"{len(rows)} {word} on {node}" for node, rows in nodes.items() if rows]
         if self.differing:
             found.append(f"{len(self.differing)} rows are not on every node")
+        if self.lost_updates:
+            found.append(f"{len(self.lost_updates)} updates of the counter are lost")
         return ", ".join(found)
 
     def __str__(self) -> str:
@@ -144,13 +161,16 @@ def audit(
     attempts: list[Attempt],
     there: Mapping[str, Iterable[str]],
     struck: tuple[float, float] | None = None,
+    looks: Iterable[Look] = (),
 ) -> Audit:
-    """Hold the attempts against the operations that are `there`, by node.
+    """Hold the attempts against the operations that are `there`, by node, and against what
+    `looks` saw in the meantime.
 
     `struck` is when the fault began and when it was over (wall clock, seconds): a run without
     an attempt in between proves nothing.
     """
-    rows = {node: collections.Counter(found) for node, found in there.items()}
+    whole = {node: list(found) for node, found in there.items()}
+    rows = {n: collections.Counter(_operation(r) for r in found) for n, found in whole.items()}
     by = {
         outcome: [a.operation for a in attempts if a.outcome == outcome]
         for outcome in ("ok", "fail", "unknown")
@@ -165,11 +185,46 @@ def audit(
         duplicated={n: [o for o in known if c[o] > 1] for n, c in rows.items()},
         ghosts={n: [o for o in by["fail"] if c[o]] for n, c in rows.items()},
         recovered=sum(any(c[o] for c in rows.values()) for o in by["unknown"]),
-        differing=[o for o in known if len({bool(c[o]) for c in rows.values()}) > 1],
+        differing=_differing(known, whole),
         outage=outage(attempts),
         void=_void(attempts, rows, struck),
         by_second=seconds(attempts, struck[0] if struck else None),
+        stale=_stale(attempts, looks),
+        lost_updates=_lost_updates(set(known), whole),
     )
+
+
+def _operation(row: str) -> str:
+    return row.partition("=")[0]
+
+
+def _differing(known: list[str], there: Mapping[str, list[str]]) -> list[str]:
+    """Operations whose rows, numbers included, are not the same on every node."""
+    nodes: list[dict[str, set[str]]] = [collections.defaultdict(set) for _ in there]
+    for rows, found in zip(nodes, there.values(), strict=True):
+        for row in found:
+            rows[_operation(row)].add(row)
+    return [o for o in known if any(rows[o] != nodes[0][o] for rows in nodes)]
+
+
+def _stale(attempts: list[Attempt], looks: Iterable[Look]) -> dict[str, list[str]]:
+    missed: dict[str, dict[str, None]] = {}
+    for look in looks:
+        seen = {_operation(row) for row in look.found}
+        for a in attempts:
+            if a.outcome == "ok" and a.due + a.seconds < look.began and a.operation not in seen:
+                missed.setdefault(look.node, {})[a.operation] = None
+    return {node: list(operations) for node, operations in missed.items()}
+
+
+def _lost_updates(known: set[str], there: Mapping[str, list[str]]) -> list[int]:
+    """Numbers of the counter that more than one of the run's writes made, on any node."""
+    makers: dict[int, set[str]] = {}
+    for row in {row for found in there.values() for row in found}:
+        operation, _, number = row.partition("=")
+        if number and operation in known:
+            makers.setdefault(int(number), set()).add(operation)
+    return sorted(number for number, operations in makers.items() if len(operations) > 1)
 
 
 def _void(

@@ -26,6 +26,8 @@ AT_ONCE = 100  # writes that may be waiting for their answer
 # a server's error after which the row may be there all the same: error during COMMIT, shutdown,
 # and an engine's own error, for which the engine gave no word that all is undone
 UNSURE = {1053, 1180, 1296}
+COUNTS = 5  # where the target has a counter, every fifth write counts
+INSERT = "INSERT INTO ledger (operation) VALUES (%s)"
 
 
 def write(target: dict[str, Any], operation: str) -> tuple[str, str]:
@@ -33,6 +35,27 @@ def write(target: dict[str, Any], operation: str) -> tuple[str, str]:
 
     `fail` is said only where the row cannot be there: nothing was sent, or the server refused.
     """
+    return _done(target, lambda cursor: cursor.execute(INSERT, (operation,)))
+
+
+def count(target: dict[str, Any], operation: str) -> tuple[str, str]:
+    """Read the counter and write one more, in one transaction; outcomes as `write` has them.
+
+    The row says what was written, `operation=17`: two rows with one number are a lost update.
+    """
+
+    def one_more(cursor: Any) -> None:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT n FROM counter WHERE id = 1 FOR UPDATE")
+        (seen,) = cursor.fetchone()
+        cursor.execute("UPDATE counter SET n = %s WHERE id = 1", (seen + 1,))
+        cursor.execute(INSERT, (f"{operation}={seen + 1}",))
+        cursor.execute("COMMIT")
+
+    return _done(target, one_more)
+
+
+def _done(target: dict[str, Any], work: Callable[[Any], object]) -> tuple[str, str]:
     try:
         connection = pymysql.connect(
             host=target["host"],
@@ -50,7 +73,7 @@ def write(target: dict[str, Any], operation: str) -> tuple[str, str]:
         return "fail", _words(error)
     try:
         with connection.cursor() as cursor:
-            cursor.execute("INSERT INTO ledger (operation) VALUES (%s)", (operation,))
+            work(cursor)
     except (pymysql.MySQLError, OSError) as error:
         code = error.args[0] if error.args else 0
         refused = isinstance(code, int) and 1000 <= code < 2000 and code not in UNSURE
@@ -71,8 +94,12 @@ def offer(
     out: TextIO,
     ended: Callable[[], bool],
     insert: Callable[[dict[str, Any], str], tuple[str, str]] = write,
+    increment: Callable[[dict[str, Any], str], tuple[str, str]] = count,
 ) -> None:
-    """Offer writes until `ended`, and note them; returns when the last answer is known."""
+    """Offer writes until `ended`, and note them; returns when the last answer is known.
+
+    Where `target` says that there is a `counter`, every fifth write counts.
+    """
     lock = threading.Lock()
 
     def note(**fields: Any) -> None:
@@ -81,10 +108,10 @@ def offer(
             out.flush()
             os.fsync(out.fileno())
 
-    def attempt(operation: str, due: float) -> None:
+    def attempt(operation: str, due: float, counts: bool) -> None:
         began = time.time()
         note(operation=operation, due=due, late=round(began - due, 4))
-        outcome, why = insert(target, operation)
+        outcome, why = (increment if counts else insert)(target, operation)
         seconds = round(time.time() - due, 4)
         note(operation=operation, outcome=outcome, seconds=seconds, why=why)
 
@@ -93,7 +120,8 @@ def offer(
         while not ended():
             due = begin + number / RATE
             time.sleep(max(due - time.time(), 0))
-            pool.submit(attempt, f"{run}-{number:06d}", due)
+            counts = bool(target.get("counter")) and number % COUNTS == 0
+            pool.submit(attempt, f"{run}-{number:06d}", due, counts)
             number += 1
 
 
