@@ -1,6 +1,18 @@
 """What must be true once the site is hardened."""
 
+import http.client
+import itertools
+import tomllib
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
 from workshop import eventually
+
+HERE = Path(__file__).parent
+# of each class of attacks so many are tried by the check, and all by the experiments
+OF_EACH_CLASS = 8
+REFUSED = 0.95
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 DIRECTORS = ("lb1", "lb2")
 SERVERS = ("web1", "web2")
@@ -8,13 +20,6 @@ SERVERS = ("web1", "web2")
 
 def _said(cluster, node, command):
     return cluster.run(node, command, check=False).output.strip()
-
-
-def _status(cluster, node, options):
-    """Status with which a web server itself answers what mgm asks."""
-    address = cluster.lab.cluster.address(node)
-    told = f"curl -s --max-time 10 -o /dev/null -w '%{{http_code}}' -H 'Host: lamp.test' {options}"
-    return _said(cluster, "mgm", told.replace("SERVER", f"http://{address}"))
 
 
 def check_the_site_answers_as_before(cluster):
@@ -47,28 +52,59 @@ def check_no_other_port_answers(cluster):
         assert seen == "124", f"port {port} of web1 is not dropped (status {seen})"
 
 
+def _requests(kinds):
+    """Method, path, headers and body of each attack of one class, the kinds taken in turn."""
+    made = {
+        "query": lambda v: ("GET", f"/news.php?q={quote(v, safe='')}", {}, None),
+        "form": lambda v: ("POST", "/guestbook.php", FORM, urlencode({"text": v})),
+        "path": lambda v: ("GET", v, {}, None),
+        "header": lambda v: ("GET", "/news.php", dict([v.split(": ", 1)]), None),
+    }
+    columns = [[(kind, value) for value in values] for kind, values in kinds.items()]
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*columns))
+    return [made[turn[0]](turn[1]) for turn in turns if turn is not None]
+
+
+def _ask(address, method, path, headers, body):
+    """Status and text of a web server's answer to exactly this request."""
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request(method, path, body, {"Host": "lamp.test", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    finally:
+        connection.close()
+
+
 def check_attacks_are_refused(cluster):
-    """SQL injection, scripts, traversal and commands are answered with 403 by both servers."""
-    attacks = (
-        "SERVER/news.php?id=1%27%20OR%20%271%27%3D%271",
-        "SERVER/news.php?q=%3Cscript%3Ealert(1)%3C/script%3E",
-        "SERVER/news.php?f=../../../../etc/passwd",
-        "SERVER/news.php?c=%3Bcat%20/etc/passwd",
-    )
+    """Of forty attacks of five classes each server refuses at least 95 %."""
+    classes = tomllib.loads((HERE / "attacks.toml").read_text())
     for node in SERVERS:
-        for attack in attacks:
-            seen = _status(cluster, node, f"'{attack}'")
-            assert seen == "403", f"{node} answers {attack} with {seen}"
+        let_in, tried = [], 0
+        for name, kinds in classes.items():
+            for request in _requests(kinds)[:OF_EACH_CLASS]:
+                tried += 1
+                status, _ = _ask(cluster.lab.cluster.address(node), *request)
+                # Apache itself refuses with 400 what is no path
+                let_in += [] if status in (400, 403) else [f"{name}: {request[1]} ({status})"]
+        assert len(let_in) <= tried * (1 - REFUSED), f"{node} lets in {'; '.join(let_in)}"
 
 
-def check_a_guest_may_write_what_looks_like_an_attack(cluster):
-    """Text and passwords of guests are not taken for commands."""
+def check_guests_may_write_what_they_like(cluster):
+    """Of what ordinary guests send, over every form, neither server refuses anything."""
+    ordinary = tomllib.loads((HERE / "ordinary.toml").read_text())
     for node in SERVERS:
-        told = "--data-urlencode 'text=a <b> & c; echo hello' SERVER/guestbook.php"
         address = cluster.lab.cluster.address(node)
-        page = f"curl -s --max-time 10 -H 'Host: lamp.test' {told.replace('SERVER', f'http://{address}')}"
-        body = _said(cluster, "mgm", page)
-        assert "Only guests who logged in" in body, f"{node} refuses a guest's text"
+        for text in ordinary["text"]:
+            _, page = _ask(address, "POST", "/guestbook.php", FORM, urlencode({"text": text}))
+            assert "Only guests who logged in" in page, f"{node} refuses the text {text!r}"
+        for password in ordinary["password"]:
+            body = urlencode({"name": "nobody", "password": password})
+            _, page = _ask(address, "POST", "/login.php", FORM, body)
+            assert "not the password" in page, f"{node} refuses the password {password!r}"
+        for path in ordinary["page"]:
+            status, _ = _ask(address, "GET", path, {}, None)
+            assert status == 200, f"{node} answers {path} with {status}"
 
 
 def check_guessers_are_banned(cluster):
