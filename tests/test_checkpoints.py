@@ -46,6 +46,15 @@ def test_all_machines_stand_still_while_any_is_saved(kept: Checkpoints, fleet: F
     assert fleet.machines.running() == PAIR
 
 
+def test_what_is_saved_has_its_files_on_the_disk(kept: Checkpoints, fleet: Fleet) -> None:
+    written: list[list[str]] = []
+    fleet.hypervisor.then["pause"] = lambda: written.append(
+        [name for name in PAIR if "sync" in fleet.nodes[name].ran]
+    )
+    kept.save("lab-1", "key", PAIR)
+    assert written[0] == PAIR, "before any stands still"
+
+
 def test_a_failed_save_leaves_running_machines_and_no_checkpoint(
     kept: Checkpoints, fleet: Fleet
 ) -> None:

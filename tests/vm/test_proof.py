@@ -145,7 +145,11 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
     if lab.file.ledger:
         assert healed.writes
         assert healed.writes.offered >= WRITES
-    eventually(lambda: _all_pass(live), 60, "all checks pass again")
+    try:
+        eventually(lambda: _all_pass(live), 60, "all checks pass again")
+    except AssertionError as error:
+        _facts(found, lab)["faults"][fault_name]["wrong"] = str(error)
+        raise
 
 
 def test_experiments_of_the_page(lab: Lab, tried: Lab, course: Course, found: Found) -> None:
