@@ -179,3 +179,5 @@ def test_experiments_of_a_page_are_proved_too(two: Lab) -> None:
     kept = evidence.merged(two, "recipe", PROVED)
     assert (kept["try_seconds"], kept["measured"]) == (1.0, {"ratio": "0.5"})
     assert "try_seconds" not in evidence.merged(two, "another", PROVED)
+    built_again = {"checks": {"check_x": {"built": "passed"}}}
+    assert evidence.merged(two, "recipe", built_again)["checks"] == PROVED["checks"]

@@ -123,8 +123,10 @@ def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
     proof: dict[str, Any] = {
         n: known[n] for n in ("try_seconds", "measured", "build_seconds") if n in known
     }
-    by_name = {n: {**known.get(n, {}), **found.get(n, {})} for n in ("checks", "faults")}
-    return {**proof, **found, **by_name}
+    before, now = known.get("checks", {}), found.get("checks", {})
+    checks = {name: {**before.get(name, {}), **now.get(name, {})} for name in {**before, **now}}
+    faults = {**known.get("faults", {}), **found.get("faults", {})}
+    return {**proof, **found, "checks": checks, "faults": faults}
 
 
 def write(lab: Lab, recipe: str, accelerator: str, cpu: str, found: dict[str, Any]) -> None:
