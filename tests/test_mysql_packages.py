@@ -14,7 +14,7 @@ def test_what_is_missing_is_named_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(mysql_packages, "missing", lambda installed: ["bison", "cmake"])
+    monkeypatch.setattr(mysql_packages, "missing", lambda: ["bison", "cmake"])
     with pytest.raises(WorkshopError, match="apt install bison cmake"):
         mysql_packages.build(tmp_path, print)
     assert not mysql_packages.work_folder().exists()
@@ -26,7 +26,7 @@ def test_a_failed_step_names_its_log_and_is_done_again(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("WORKSHOP_PACKAGES", raising=False)
-    monkeypatch.setattr(mysql_packages, "missing", lambda installed: [])
+    monkeypatch.setattr(mysql_packages, "missing", list)
     monkeypatch.setattr(mysql_packages, "NEEDED_BYTES", 0)
     work = mysql_packages.work_folder()
     work.mkdir(parents=True)

@@ -259,13 +259,15 @@ def require_tools() -> None:
     vagrant_key()
 
 
-def require_space(cache: Path) -> None:
-    """Raises WorkshopError if the cache's file system has too little space."""
+def require_space(
+    cache: Path, needed: float = NEEDED_BYTES, what: str = "building the box"
+) -> None:
+    """Raises WorkshopError if the cache's file system has not the bytes that are `needed`."""
     free = shutil.disk_usage(cache).free
-    if free < NEEDED_BYTES:
+    if free < needed:
         raise WorkshopError(
-            f"{cache} has {free / 1e9:.1f} GB free and building the box needs "
-            f"{NEEDED_BYTES / 1e9:.0f} GB: free some, or set XDG_CACHE_HOME to a larger disk"
+            f"{cache} has {free / 1e9:.1f} GB free and {what} needs "
+            f"{needed / 1e9:.0f} GB: free some, or set XDG_CACHE_HOME to a larger disk"
         )
 
 

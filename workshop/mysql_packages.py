@@ -32,15 +32,15 @@ def build(checkout: Path, say: Say, until: str = STEPS[-1]) -> Path:
     goes on where it was interrupted. It ends after the step `until`.
     Raises WorkshopError: packages to build with are missing, no space, a step failed.
     """
-    _ready_to_build()
+    lacking = missing()
+    if lacking:
+        raise WorkshopError(
+            f"building takes packages that are not installed: apt install {' '.join(lacking)}"
+        )
     work = work_folder()
     work.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(work).free
-    if free < NEEDED_BYTES and not (work / "build").exists():
-        raise WorkshopError(
-            f"{work} has {free / 1e9:.1f} GB free and building needs {NEEDED_BYTES / 1e9:.0f} GB: "
-            "free some, or set XDG_CACHE_HOME to a larger disk"
-        )
+    if not (work / "build").exists():
+        box.require_space(work, NEEDED_BYTES, "building MySQL Cluster")
     into = work / "out"
     into.mkdir(exist_ok=True)
     script = checkout / "mysql-cluster" / "build.sh"
@@ -49,11 +49,10 @@ def build(checkout: Path, say: Say, until: str = STEPS[-1]) -> Path:
         say(f"{step}: its output goes to {log}")
         began = time.monotonic()
         if step == "download":
-            _download(work, log)
+            archive = _download(work, log)
         else:
-            extra = {"unpack": [str(_archive(work))], "package": []}.get(step, [])
-            last = [str(into)] if step == "package" else []
-            _run([str(script), step, *extra, str(work), *last], log, f"step {step}")
+            given = {"unpack": [archive, work], "package": [work, into]}.get(step, [work])
+            _run([str(word) for word in (script, step, *given)], log, f"step {step}")
         say(f"{step}: done in {time.monotonic() - began:.0f} s")
     if until == STEPS[-1]:
         _hand_over(into, checkout / "packages")
@@ -65,45 +64,33 @@ def work_folder() -> Path:
     return box.cache_folder().parent / "mysql-cluster"
 
 
-def missing(installed: Callable[[str], bool]) -> list[str]:
+def missing() -> list[str]:
     """The packages to build with that are not installed."""
-    return [name for name in BUILDS_WITH if not installed(name)]
+    asked = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\n", *BUILDS_WITH]
+    lines = subprocess.run(asked, capture_output=True, text=True).stdout.splitlines()
+    installed = {line.split()[-1] for line in lines if line.startswith("ii")}
+    return [name for name in BUILDS_WITH if name not in installed]
 
 
-def _ready_to_build() -> None:
-    def installed(name: str) -> bool:
-        asked = ["dpkg-query", "--show", "--showformat=${db:Status-Abbrev}", name]
-        return subprocess.run(asked, capture_output=True, text=True).stdout.startswith("ii")
-
-    lacking = missing(installed)
-    if lacking:
-        raise WorkshopError(
-            f"building takes packages that are not installed: apt install {' '.join(lacking)}"
-        )
-
-
-def _archive(work: Path) -> Path:
-    found = sorted(work.glob("mysql-*.orig.tar.?z"))
-    if not found:
-        raise WorkshopError(f"no source archive in {work}: run `invoke packages --build` again")
-    return found[-1]
-
-
-def _download(work: Path, log: Path) -> None:
+def _download(work: Path, log: Path) -> Path:
     """The archive of the proved version, or else of the one that Debian has now.
 
     From the mirror this machine uses; apt verifies either.
     """
-    if list(work.glob("mysql-*.orig.tar.?z")):
-        return
-    mirror = _mirror()
-    name = f"{SOURCE}_{VERSION}.orig.tar.gz"
-    address = f"{mirror}pool/main/m/{SOURCE}/{name}"
-    fetch = ["/usr/lib/apt/apt-helper", "download-file", address]
-    try:
-        _run([*fetch, str(work / name), f"SHA256:{SHA256}"], log, "downloading")
-    except WorkshopError:
-        _download_newest(mirror, work, log)
+    if not _archives(work):
+        mirror = _mirror()
+        name = f"{SOURCE}_{VERSION}.orig.tar.gz"
+        address = f"{mirror}pool/main/m/{SOURCE}/{name}"
+        fetch = ["/usr/lib/apt/apt-helper", "download-file", address]
+        try:
+            _run([*fetch, str(work / name), f"SHA256:{SHA256}"], log, "downloading")
+        except WorkshopError:
+            _download_newest(mirror, work, log)
+    return _archives(work)[-1]
+
+
+def _archives(work: Path) -> list[Path]:
+    return sorted(work.glob("mysql-*.orig.tar.?z"))
 
 
 def _download_newest(mirror: str, work: Path, log: Path) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from workshop import eventually
 
 HERE = Path(__file__).parent
-# of each class of attacks so many are tried by the check, and all by the experiments
+# so many of each class of attacks are tried
 OF_EACH_CLASS = 8
 REFUSED = 0.95
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
