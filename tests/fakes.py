@@ -88,7 +88,8 @@ def keep_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "VAR", home / "var")
     monkeypatch.setattr(host, "NAMESPACE", "lamp-ha-test-none")
     monkeypatch.setenv("VAGRANT_HOME", str(home / "vagrant.d"))
-    for name in ("WORKSHOP_PATIENCE", "WORKSHOP_PROVIDER", "WORKSHOP_PACKAGES"):
+    monkeypatch.setenv("WORKSHOP_PATIENCE", "1")
+    for name in ("WORKSHOP_PROVIDER", "WORKSHOP_PACKAGES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # for a lab's checks
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from pathlib import Path
@@ -43,10 +44,26 @@ def test_a_command_that_takes_too_long_is_one_line() -> None:
         host.run("sleep", "5", timeout=0.05)
 
 
-def test_patience_is_one_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert HOST.patience == 1
+def test_patience_is_what_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKSHOP_PATIENCE", "2.5")
     assert HOST.patience == 2.5
+
+
+@pytest.mark.parametrize(("seconds", "factor"), [(0.5, 1), (1.8, 1.8), (100, host.SLOWEST)])
+def test_patience_grows_with_a_slow_processor(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, factor: float
+) -> None:
+    clock = itertools.count()
+    monkeypatch.delenv("WORKSHOP_PATIENCE")
+    monkeypatch.setattr(host.bz2, "compress", lambda _: None)
+    monkeypatch.setattr(host.time, "process_time", lambda: next(clock) * seconds * host.REFERENCE)
+    host.slowness.cache_clear()
+    assert PRIVATE.patience == factor
+    assert str(PRIVATE).endswith(f", time bounds x {factor:g}") is (factor > 1)
+    assert Host("libvirt", "kvm", "it works", True, "").patience == 1
+    monkeypatch.undo()
+    host.slowness.cache_clear()
+    assert 1 <= host.slowness() <= host.SLOWEST
 
 
 @pytest.mark.parametrize("value", ["", "abc", "0", "-1", "nan"])

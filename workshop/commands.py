@@ -88,9 +88,7 @@ def up(nodes: str) -> None:
 
 
 def _say_host(found: Machines) -> None:
-    where = found.host
-    factor = f", time bounds x {where.patience:g}" if where.patience != 1 else ""
-    screen.line(f"virtual machines: {where.provider}, {where.accelerator} ({where.why}){factor}")
+    screen.line(f"virtual machines: {found.host}")
 
 
 @command

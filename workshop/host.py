@@ -7,6 +7,7 @@ libvirt and network are never touched; `enter` moves this process into that netw
 
 from __future__ import annotations
 
+import bz2
 import ctypes
 import functools
 import math
@@ -26,6 +27,10 @@ RUN = Path("/run/lamp-ha-workshop")
 VAR = Path("/var/lib/lamp-ha-workshop")
 CLONE_NEWNET = 0x40000000
 KVM_TRIAL = 12.0  # seconds a kernel may take under KVM to come to its end
+SAMPLE = b"".join(b"node %d has resource %d\n" % (n, n * n % 977) for n in range(25_000))
+REFERENCE = 0.033  # seconds of processor time that the reference machine compresses it in
+SLOWEST = 4.0  # a factor beyond this is no machine to show anything on
+MEASURED_ANEW = 60.0  # seconds; a machine that others share has slow hours
 
 QEMU_CONF = """\
 # the kit's own libvirtd: no helpers of the host's, no mounts of its own
@@ -46,10 +51,18 @@ class Host:
     private: bool  # the kit runs libvirtd itself
     uri: str
 
+    def __str__(self) -> str:
+        factor = f", time bounds x {self.patience:g}" if self.patience != 1 else ""
+        return f"{self.provider}, {self.accelerator} ({self.why}){factor}"
+
     @property
     def patience(self) -> float:
-        """Factor on every time bound; 1 on the reference machine, which has no KVM."""
-        text = os.environ.get("WORKSHOP_PATIENCE", "1")
+        """Factor on every time bound: what `WORKSHOP_PATIENCE` says, else what was measured where
+        processors are emulated. 1 on the reference machine, which has no KVM."""
+        text = os.environ.get("WORKSHOP_PATIENCE")
+        if text is None:
+            now = int(time.monotonic() / MEASURED_ANEW)
+            return slowness(now) if self.accelerator == "tcg" else 1.0
         try:
             factor = float(text)
         except ValueError:
@@ -57,6 +70,22 @@ class Host:
         if not 0 < factor < math.inf:
             raise WorkshopError(f"WORKSHOP_PATIENCE={text}: a factor such as 1 or 2.5 is meant")
         return factor
+
+
+@functools.lru_cache(maxsize=1)
+def slowness(_when: int = 0) -> float:
+    """How many times slower than the reference machine's this processor is now, 1 to `SLOWEST`.
+
+    Emulation takes as long as the processor does, and so do take-overs and starts of daemons.
+    Measured is processor time, the best of four, so that what else runs counts little; the
+    work suits: it branches, and it does not fit into the smallest cache.
+    """
+    best = math.inf
+    for _ in range(4):
+        begin = time.process_time()
+        bz2.compress(SAMPLE)
+        best = min(best, time.process_time() - begin)
+    return round(min(max(best / REFERENCE, 1.0), SLOWEST), 1)
 
 
 def run(*command: str, check: bool = True, timeout: float = 60) -> subprocess.CompletedProcess[str]:

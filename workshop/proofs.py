@@ -56,10 +56,12 @@ def prove(lab: Lab) -> Proof:
     passed = sum(check.get("built") == "passed" for check in checks)
     caught = sum(check.get("mutated") == "failed" for check in checks)
     ended = sum(not fault.get("wrong") for fault in recorded.get("faults", {}).values())
+    patience = max([f.get("patience", 1) for f in recorded.get("faults", {}).values()], default=1)
+    slow = f", slow that day: time bounds x {patience:g}" if patience > 1 else ""
     facts = {
         "Date": date,
         "Commit": commit or "not committed yet",
-        "Machine": f"{recorded.get('cpu', 'unknown processor')}, {machine(recorded)}",
+        "Machine": f"{recorded.get('cpu', 'unknown processor')}, {machine(recorded)}{slow}",
         "Box": f"recipe {recorded['box']}" if "box" in recorded else "not recorded",
         "Outcome": f"{_count(passed, 'check')} passed, {_count(caught, 'mutation')} caught, "
         f"{_count(ended, 'fault')} ended as declared",

@@ -74,7 +74,7 @@ def _labs(times: list[tuple[str, float]], everything: bool, only: int | None) ->
                 "left out: two builds of a small box compared, MySQL's sources configured (--all)"
             )
         where = host.detect(image.kernel)
-        screen.line(f"virtual machines: {where.provider}, {where.accelerator} ({where.why})")
+        screen.line(f"virtual machines: {where}")
         fresh = not host.running()
         host.enter(where)
         apart = [] if everything else ["--ignore=tests/vm/test_own_servers.py"]

@@ -131,6 +131,7 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
         "failed": struck.outage.failed,
         "requests": struck.outage.requests,
         "bound": struck.bound,
+        "patience": course.machines.host.patience,
         "holders": struck.holders,
         "settled": struck.settled,
         "heal_outage": healed.outage.seconds,
