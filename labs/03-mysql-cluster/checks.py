@@ -54,6 +54,7 @@ def check_an_arbitrator_is_agreed(cluster):
     assert all(len(row) == 3 for row in found), rows.splitlines()[-1]
     assert {row[2] for row in found} == {"Yes"}, "a data node is not connected to its arbitrator"
     assert len({row[1] for row in found}) == 1, "the data nodes disagree on the arbitrator"
+    assert found[0][1] in {"1", "2"}, f"node {found[0][1]} arbitrates, and is no management server"
 
 
 def check_two_management_servers_can_arbitrate(cluster):
