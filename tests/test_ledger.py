@@ -176,6 +176,29 @@ def test_every_fifth_write_counts_where_there_is_a_counter(tmp_path: Path) -> No
     assert sorted(done[6:]) == ["number 0", "number 5", *(f"row {i}" for i in range(1, 5))]
 
 
+def test_nodes_are_looked_at_while_writes_are_offered(tmp_path: Path) -> None:
+    notes, ended = tmp_path / "notes", itertools.count()
+    target = {"look_at": {"db1": "192.0.2.1", "db2": "192.0.2.2"}, "look_every": 0.05}
+
+    def show(_target: Any, address: str, run: str) -> list[str] | None:
+        return [f"{run}-000000"] if address == "192.0.2.1" else None
+
+    with notes.open("w") as out:
+        writer.offer(target, "r", out, lambda: next(ended) >= 5, lambda *_: ("ok", ""), show=show)
+    lines = notes.read_text().splitlines()
+    assert len(ledger.read(lines)) == 5
+    found = ledger.looks([*lines, "cut sho", '{"look": "db1"}'])
+    assert len(found) >= 2, "a node that gives no answer showed nothing"
+    assert {(each.node, each.found) for each in found} == {("db1", frozenset({"r-000000"}))}
+
+
+def test_a_server_that_is_not_there_shows_nothing() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        target = {"port": unused.getsockname()[1], "user": "u", "password": "p", "database": "d"}
+        assert writer.look(target, "127.0.0.1", "r") is None
+
+
 def test_nothing_was_sent_where_nobody_listens() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

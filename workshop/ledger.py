@@ -108,6 +108,18 @@ def read(lines: Iterable[str]) -> list[Attempt]:
     return sorted(attempts, key=lambda a: a.due)
 
 
+def looks(lines: Iterable[str]) -> list[Look]:
+    """The looks in a writer's notes."""
+    found = []
+    for line in lines:
+        try:
+            note = json.loads(line)
+            found.append(Look(note["look"], note["began"], frozenset(note["found"])))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found
+
+
 def outage(attempts: list[Attempt]) -> float:
     """Longest time, in seconds, from the last acknowledged write before a failure to the first
     of ten acknowledged in a row; to the last attempt where they never came."""
@@ -277,7 +289,14 @@ class Ledger:
 
     def attempts(self) -> list[Attempt]:
         """What was offered so far."""
-        return read(self.notes.read_text().splitlines()) if self.notes.exists() else []
+        return read(self._lines())
+
+    def looks(self) -> list[Look]:
+        """What the nodes showed so far."""
+        return looks(self._lines())
+
+    def _lines(self) -> list[str]:
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
 
     def good_lately(self, count: int = GOOD_AGAIN) -> bool:
         """Whether the newest `count` writes whose time is over were all acknowledged."""

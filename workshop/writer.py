@@ -2,7 +2,8 @@
 
 Write i is due at t0 + i / RATE, whatever became of the ones before, on a new connection, with an
 operation number that nobody else has. Each is noted twice: when it begins, and when its answer
-is known. `ledger` reads the notes and judges; the two share no code.
+is known. Where the target says so, each node is looked at meanwhile, and what it showed is noted.
+`ledger` reads the notes and judges; the two share no code.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ AT_ONCE = 100  # writes that may be waiting for their answer
 UNSURE = {1053, 1180, 1296}
 COUNTS = 5  # where the target has a counter, every fifth write counts
 INSERT = "INSERT INTO ledger (operation) VALUES (%s)"
+LOOK = "SELECT operation FROM ledger WHERE operation LIKE %s"
 
 
 def write(target: dict[str, Any], operation: str) -> tuple[str, str]:
@@ -55,20 +57,41 @@ def count(target: dict[str, Any], operation: str) -> tuple[str, str]:
     return _done(target, one_more)
 
 
+def look(target: dict[str, Any], address: str, run: str) -> list[str] | None:
+    """The run's rows that the server at `address` shows; None where it gives no answer."""
+    try:
+        connection = _connected(target, address)
+    except (pymysql.MySQLError, OSError, RuntimeError):
+        return None
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(LOOK, (f"{run}-%",))
+            return [operation for (operation,) in cursor.fetchall()]
+    except (pymysql.MySQLError, OSError):
+        return None
+    finally:
+        with contextlib.suppress(Exception):
+            connection.close()
+
+
+def _connected(target: dict[str, Any], address: str) -> Any:
+    return pymysql.connect(
+        host=address,
+        port=target["port"],
+        user=target["user"],
+        password=target["password"],
+        database=target["database"],
+        connect_timeout=CONNECT,
+        read_timeout=PATIENCE,
+        write_timeout=PATIENCE,
+        autocommit=True,
+        ssl_disabled=True,  # a handshake for each write would be most of the work
+    )
+
+
 def _done(target: dict[str, Any], work: Callable[[Any], object]) -> tuple[str, str]:
     try:
-        connection = pymysql.connect(
-            host=target["host"],
-            port=target["port"],
-            user=target["user"],
-            password=target["password"],
-            database=target["database"],
-            connect_timeout=CONNECT,
-            read_timeout=PATIENCE,
-            write_timeout=PATIENCE,
-            autocommit=True,
-            ssl_disabled=True,  # a handshake for each write would be most of the work
-        )
+        connection = _connected(target, target["host"])
     except (pymysql.MySQLError, OSError, RuntimeError) as error:
         return "fail", _words(error)
     try:
@@ -95,10 +118,12 @@ def offer(
     ended: Callable[[], bool],
     insert: Callable[[dict[str, Any], str], tuple[str, str]] = write,
     increment: Callable[[dict[str, Any], str], tuple[str, str]] = count,
+    show: Callable[[dict[str, Any], str, str], list[str] | None] = look,
 ) -> None:
     """Offer writes until `ended`, and note them; returns when the last answer is known.
 
-    Where `target` says that there is a `counter`, every fifth write counts.
+    Where `target` says that there is a `counter`, every fifth write counts. Where it names nodes,
+    `look_at`, each is asked `look_every` seconds for the rows that it shows.
     """
     lock = threading.Lock()
 
@@ -115,14 +140,33 @@ def offer(
         seconds = round(time.time() - due, 4)
         note(operation=operation, outcome=outcome, seconds=seconds, why=why)
 
+    over = threading.Event()
+
+    def watch(node: str, address: str) -> None:
+        while not over.wait(target["look_every"]):
+            began = time.time()
+            found = show(target, address, run)
+            if found is not None:
+                note(look=node, began=began, found=found)
+
+    watchers = [
+        threading.Thread(target=watch, args=each) for each in target.get("look_at", {}).items()
+    ]
+    for watcher in watchers:
+        watcher.start()
     begin, number = time.time(), 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        while not ended():
-            due = begin + number / RATE
-            time.sleep(max(due - time.time(), 0))
-            counts = bool(target.get("counter")) and number % COUNTS == 0
-            pool.submit(attempt, f"{run}-{number:06d}", due, counts)
-            number += 1
+    try:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            while not ended():
+                due = begin + number / RATE
+                time.sleep(max(due - time.time(), 0))
+                counts = bool(target.get("counter")) and number % COUNTS == 0
+                pool.submit(attempt, f"{run}-{number:06d}", due, counts)
+                number += 1
+    finally:
+        over.set()
+        for watcher in watchers:
+            watcher.join()
 
 
 def main() -> None:
