@@ -1,6 +1,7 @@
 """What must be true once squid stands in front of the farm."""
 
 import re
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 
 from workshop import eventually
@@ -140,6 +141,8 @@ def check_only_the_operator_purges(cluster):
     address = cluster.lab.cluster.address(_holder(cluster), "back")
     _curl(cluster, "client", "/news.php?purge")
     told = f"curl -s -o /dev/null -w '%{{http_code}}' -X PURGE 'http://{address}/news.php?purge'"
+    seen = _said(cluster, "client", told)
+    assert seen == "403", f"who is no operator, and behind the servers, gets {seen}"
     seen = _said(cluster, "mgm", told)
     assert seen == "200", f"the operator who purges gets {seen}"
 
@@ -190,7 +193,7 @@ def check_slow_visitors_are_not_waited_for(cluster):
         f"exec 3<>/dev/tcp/{cluster.lab.file.address}/80; printf 'GET / HTTP/1.1\\r\\nHo' >&3; "
         f"timeout {2 * patience} cat <&3 >/dev/null; echo $?"
     )
-    seen = cluster.run("mgm", f"bash -c {told!r}", check=False).output.strip()
+    seen = cluster.run("mgm", f"bash -c {shlex.quote(told)}", check=False).output.strip()
     assert seen == "0", f"after {2 * patience} s squid still waits"
 
 
