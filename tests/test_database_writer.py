@@ -177,6 +177,11 @@ def test_demoted_it_takes_no_more_writes_and_follows(db1: Server) -> None:
     assert db1.asked("status")[0] == 3
 
 
+def test_a_replica_that_is_stopped_keeps_what_it_received(db1: Server) -> None:
+    assert db1.asked("stop")[0] == 0  # heartbeat calls it after a start that was refused
+    assert "CHANGE MASTER" not in db1.told
+
+
 def test_who_does_not_answer_is_killed_rather_than_left_with_the_right_to_write(
     db1: Server,
 ) -> None:

@@ -12,13 +12,14 @@ BACK = (
     "timeout 40 sh -c 'until /etc/ha.d/resource.d/database-writer status; "
     "do /usr/share/heartbeat/hb_takeover all; sleep 5; done'"
 )
-# the node knows whom it follows; half a second for what goes there, and to nobody else
+# the node knows whom it follows; half a second for what goes there, and to nobody else: a band of
+# its own, since what servers send to clients is in the third one
 SLOW = r"""
 peer=$(sed -n 's/^host = //p' /etc/mysql/peer.cnf)
 card=$(ip -o route get $peer | sed 's/.* dev \([^ ]*\).*/\1/')
-tc qdisc replace dev $card root handle 1: prio
-tc qdisc replace dev $card parent 1:3 handle 30: netem delay 500ms
-tc filter add dev $card protocol ip parent 1: prio 1 u32 match ip dst $peer/32 flowid 1:3
+tc qdisc replace dev $card root handle 1: prio bands 4
+tc qdisc replace dev $card parent 1:4 handle 30: netem delay 500ms
+tc filter add dev $card protocol ip parent 1: prio 1 u32 match ip dst $peer/32 flowid 1:4
 """
 # on the replica: what the writer's server sends is not heard, what its heartbeat sends is
 DEAF = r"""
@@ -31,6 +32,7 @@ add rule inet fault input ip saddr $peer tcp sport 3306 drop"
 FALLEN_BACK = r"""
 timeout 60 sh -c "until mariadb -Ne 'SHOW STATUS LIKE \"Rpl_semi_sync_master_status\"' |
     grep -q OFF; do sleep 0.5; done"
+sleep 2
 """
 OTHER = {"db1": "db2", "db2": "db1"}
 
@@ -39,16 +41,16 @@ def writer_off(node: str) -> Plan:
     """Slow the link to the replica, then pull the writer's plug."""
     return Plan(
         [Action(node, "run", SLOW), Action(node, "off")],
-        [Action(node, "on"), Action(node, "run", f"{CAUGHT_UP}; {BACK}")],
+        [Action(node, "on"), Action(node, "run", f"{CAUGHT_UP} && {BACK}")],
     )
 
 
 def writer_off_asynchronous(node: str) -> Plan:
     """The same, where the writer does not wait for its replica's word."""
-    alone = f"{SQL} 'SET GLOBAL rpl_semi_sync_master_enabled = OFF'"
+    alone = f"{SQL} 'SET GLOBAL rpl_semi_sync_master_enabled = OFF'; sleep 2"
     return Plan(
         [Action(node, "run", SLOW), Action(node, "run", alone), Action(node, "off")],
-        [Action(node, "on"), Action(node, "run", f"{REBUILD}; {BACK}")],
+        [Action(node, "on"), Action(node, "run", f"{REBUILD} && {BACK}")],
     )
 
 
@@ -63,7 +65,7 @@ def fallen_back_writer_off(node: str) -> Plan:
         [
             Action(OTHER[node], "run", "nft delete table inet fault 2>/dev/null || true"),
             Action(node, "on"),
-            Action(node, "run", f"{REBUILD}; {BACK}"),
+            Action(node, "run", f"{REBUILD} && {BACK}"),
         ],
     )
 
@@ -74,14 +76,18 @@ def replica_off(node: str) -> Plan:
 
 
 def both_off(node: str) -> Plan:
-    """Pull both plugs at once."""
+    """Pull both plugs at once. The one that comes back first is the writer, and uses numbers again
+    that the other one may have seen: the other one becomes a copy."""
     nodes = (node, OTHER[node])
-    return Plan([Action(each, "off") for each in nodes], [Action(each, "on") for each in nodes])
+    return Plan(
+        [Action(each, "off") for each in nodes],
+        [*(Action(each, "on") for each in nodes), Action(OTHER[node], "run", REBUILD)],
+    )
 
 
 def writer_frozen(node: str) -> Plan:
     """Freeze mariadbd; whoever finds it so kills it, so there is nothing to thaw but a leftover."""
-    thaw = f"pkill -CONT -x mariadbd || true; systemctl start mariadb; {CAUGHT_UP}; {BACK}"
+    thaw = f"pkill -CONT -x mariadbd || true; systemctl start mariadb; {CAUGHT_UP} && {BACK}"
     return Plan([Action(node, "run", "pkill -STOP -x mariadbd")], [Action(node, "run", thaw)])
 
 
