@@ -28,8 +28,7 @@ RUN = Path("/run/lamp-ha-workshop")
 VAR = Path("/var/lib/lamp-ha-workshop")
 CLONE_NEWNET = 0x40000000
 KVM_TRIAL = 12.0  # seconds a kernel may take under KVM to come to its end
-SAMPLE = b"".join(b"node %d has resource %d\n" % (n, n * n % 977) for n in range(25_000))
-REFERENCE = 0.03  # seconds of processor time that the reference machine compresses it in
+REFERENCE = 0.03  # seconds of processor time in which the reference machine does the sample
 SLOWEST = 4.0  # a factor beyond this is no machine to show anything on
 MEASURED_ANEW = 60.0  # seconds; a machine that others share has slow hours
 
@@ -53,7 +52,8 @@ class Host:
     uri: str
 
     def __str__(self) -> str:
-        factor = f", time bounds x {self.patience:g}" if self.patience != 1 else ""
+        patience = self.patience
+        factor = f", time bounds x {patience:g}" if patience != 1 else ""
         return f"{self.provider}, {self.accelerator} ({self.why}){factor}"
 
     @property
@@ -81,10 +81,11 @@ def slowness(_when: int = 0) -> float:
     Measured is processor time, the median of eight, so that who else runs counts only where it
     takes the processor's caches; the work branches, and does not fit into the smallest of them.
     """
+    sample = b"".join(b"node %d has resource %d\n" % (n, n * n % 977) for n in range(25_000))
     times = []
     for _ in range(8):
         begin = time.process_time()
-        bz2.compress(SAMPLE)
+        bz2.compress(sample)
         times.append(time.process_time() - begin)
     return round(min(max(statistics.median(times) / REFERENCE, 1.0), SLOWEST), 1)
 

@@ -55,8 +55,9 @@ def prove(lab: Lab) -> Proof:
     checks = recorded.get("checks", {}).values()
     passed = sum(check.get("built") == "passed" for check in checks)
     caught = sum(check.get("mutated") == "failed" for check in checks)
-    ended = sum(not fault.get("wrong") for fault in recorded.get("faults", {}).values())
-    patience = max([f.get("patience", 1) for f in recorded.get("faults", {}).values()], default=1)
+    faults = recorded.get("faults", {}).values()
+    ended = sum(not fault.get("wrong") for fault in faults)
+    patience = max((fault.get("patience", 1) for fault in faults), default=1)
     slow = f", slow that day: time bounds x {patience:g}" if patience > 1 else ""
     facts = {
         "Date": date,
