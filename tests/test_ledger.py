@@ -177,17 +177,16 @@ def test_every_fifth_write_counts_where_there_is_a_counter(tmp_path: Path) -> No
 
 
 def test_nodes_are_looked_at_while_writes_are_offered(tmp_path: Path) -> None:
-    notes, ended = tmp_path / "notes", itertools.count()
+    notes, seen, ended = tmp_path / "notes", tmp_path / "looks", itertools.count()
     target = {"look_at": {"db1": "192.0.2.1", "db2": "192.0.2.2"}, "look_every": 0.05}
 
     def show(_target: Any, address: str, run: str) -> list[str] | None:
         return [f"{run}-000000"] if address == "192.0.2.1" else None
 
-    with notes.open("w") as out:
-        writer.offer(target, "r", out, lambda: next(ended) >= 5, lambda *_: ("ok", ""), show=show)
-    lines = notes.read_text().splitlines()
-    assert len(ledger.read(lines)) == 5
-    found = ledger.looks([*lines, "cut sho", '{"look": "db1"}'])
+    with notes.open("w") as out, seen.open("w") as looks, writer.watched(target, "r", looks, show):
+        writer.offer(target, "r", out, lambda: next(ended) >= 5, lambda *_: ("ok", ""))
+    assert len(ledger.read(notes.read_text().splitlines())) == 5
+    found = ledger.looks([*seen.read_text().splitlines(), "cut sho", '{"look": "db1"}'])
     assert len(found) >= 2, "a node that gives no answer showed nothing"
     assert {(each.node, each.found) for each in found} == {("db1", frozenset({"r-000000"}))}
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,26 +98,31 @@ def read(lines: Iterable[str]) -> list[Attempt]:
     """The attempts in a writer's notes, in the order they were due; a line that was cut short
     by a kill is no note."""
     begun: dict[str, dict[str, Any]] = {}
-    for line in lines:
-        try:
-            note = json.loads(line)
-            begun.setdefault(note["operation"], {}).update(note)
-        except (ValueError, TypeError, KeyError):
-            continue
+    for note in _notes(lines, {"operation"}):
+        begun.setdefault(note["operation"], {}).update(note)
     attempts = [Attempt(**fields) for fields in begun.values() if "due" in fields]
     return sorted(attempts, key=lambda a: a.due)
 
 
 def looks(lines: Iterable[str]) -> list[Look]:
-    """The looks in a writer's notes."""
-    found = []
+    """What nodes showed, of a writer's notes on that."""
+    notes = _notes(lines, {"look", "began", "found"})
+    return [Look(note["look"], note["began"], frozenset(note["found"])) for note in notes]
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def _notes(lines: Iterable[str], fields: set[str]) -> Iterator[dict[str, Any]]:
+    """Notes that have these fields; a line that was cut short is none."""
     for line in lines:
         try:
             note = json.loads(line)
-            found.append(Look(note["look"], note["began"], frozenset(note["found"])))
-        except (ValueError, TypeError, KeyError):
+        except ValueError:
             continue
-    return found
+        if isinstance(note, dict) and fields <= note.keys():
+            yield note
 
 
 def outage(attempts: list[Attempt]) -> float:
@@ -259,15 +264,17 @@ class Ledger:
 
     def __init__(self, target: Mapping[str, Any], notes: Path, limit: float = 900) -> None:
         self.target, self.notes, self.limit = dict(target), notes, limit
+        self._seen = notes.with_suffix(".looks")
         self.run = uuid.uuid4().hex[:12]  # no other run's rows are counted
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Ledger:
         self.notes.parent.mkdir(parents=True, exist_ok=True)
-        self.notes.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "workshop.writer", str(self.notes), self.run]
+        for file in (self.notes, self._seen):
+            file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "workshop.writer", str(self.notes), str(self._seen)]
         self._process = subprocess.Popen(
-            [*command, str(self.limit)],
+            [*command, self.run, str(self.limit)],
             stdin=subprocess.PIPE,
             text=True,
             cwd=ROOT,
@@ -289,14 +296,11 @@ class Ledger:
 
     def attempts(self) -> list[Attempt]:
         """What was offered so far."""
-        return read(self._lines())
+        return read(_lines(self.notes))
 
     def looks(self) -> list[Look]:
         """What the nodes showed so far."""
-        return looks(self._lines())
-
-    def _lines(self) -> list[str]:
-        return self.notes.read_text().splitlines() if self.notes.exists() else []
+        return looks(_lines(self._seen))
 
     def good_lately(self, count: int = GOOD_AGAIN) -> bool:
         """Whether the newest `count` writes whose time is over were all acknowledged."""

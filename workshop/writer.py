@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TextIO
 
@@ -60,18 +60,11 @@ def count(target: dict[str, Any], operation: str) -> tuple[str, str]:
 def look(target: dict[str, Any], address: str, run: str) -> list[str] | None:
     """The run's rows that the server at `address` shows; None where it gives no answer."""
     try:
-        connection = _connected(target, address)
-    except (pymysql.MySQLError, OSError, RuntimeError):
-        return None
-    try:
-        with connection.cursor() as cursor:
+        with _connected(target, address) as connection, connection.cursor() as cursor:
             cursor.execute(LOOK, (f"{run}-%",))
             return [operation for (operation,) in cursor.fetchall()]
-    except (pymysql.MySQLError, OSError):
+    except (pymysql.MySQLError, OSError, RuntimeError):
         return None
-    finally:
-        with contextlib.suppress(Exception):
-            connection.close()
 
 
 def _connected(target: dict[str, Any], address: str) -> Any:
@@ -111,20 +104,8 @@ def _words(error: BaseException) -> str:
     return " ".join(str(part) for part in error.args) or type(error).__name__
 
 
-def offer(
-    target: dict[str, Any],
-    run: str,
-    out: TextIO,
-    ended: Callable[[], bool],
-    insert: Callable[[dict[str, Any], str], tuple[str, str]] = write,
-    increment: Callable[[dict[str, Any], str], tuple[str, str]] = count,
-    show: Callable[[dict[str, Any], str, str], list[str] | None] = look,
-) -> None:
-    """Offer writes until `ended`, and note them; returns when the last answer is known.
-
-    Where `target` says that there is a `counter`, every fifth write counts. Where it names nodes,
-    `look_at`, each is asked `look_every` seconds for the rows that it shows.
-    """
+def _noting(out: TextIO) -> Callable[..., None]:
+    """Writes a note, which is on the disk when it returns; for any number of threads."""
     lock = threading.Lock()
 
     def note(**fields: Any) -> None:
@@ -133,6 +114,23 @@ def offer(
             out.flush()
             os.fsync(out.fileno())
 
+    return note
+
+
+def offer(
+    target: dict[str, Any],
+    run: str,
+    out: TextIO,
+    ended: Callable[[], bool],
+    insert: Callable[[dict[str, Any], str], tuple[str, str]] = write,
+    increment: Callable[[dict[str, Any], str], tuple[str, str]] = count,
+) -> None:
+    """Offer writes until `ended`, and note them; returns when the last answer is known.
+
+    Where `target` says that there is a `counter`, every fifth write counts.
+    """
+    note = _noting(out)
+
     def attempt(operation: str, due: float, counts: bool) -> None:
         began = time.time()
         note(operation=operation, due=due, late=round(began - due, 4))
@@ -140,7 +138,26 @@ def offer(
         seconds = round(time.time() - due, 4)
         note(operation=operation, outcome=outcome, seconds=seconds, why=why)
 
-    over = threading.Event()
+    begin, number = time.time(), 0
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while not ended():
+            due = begin + number / RATE
+            time.sleep(max(due - time.time(), 0))
+            counts = bool(target.get("counter")) and number % COUNTS == 0
+            pool.submit(attempt, f"{run}-{number:06d}", due, counts)
+            number += 1
+
+
+@contextlib.contextmanager
+def watched(
+    target: dict[str, Any],
+    run: str,
+    out: TextIO,
+    show: Callable[[dict[str, Any], str, str], list[str] | None] = look,
+) -> Iterator[None]:
+    """While the block runs each node that `target` names, `look_at`, is asked every `look_every`
+    seconds for the rows that it shows; what it answers is noted."""
+    note, over = _noting(out), threading.Event()
 
     def watch(node: str, address: str) -> None:
         while not over.wait(target["look_every"]):
@@ -154,15 +171,8 @@ def offer(
     ]
     for watcher in watchers:
         watcher.start()
-    begin, number = time.time(), 0
     try:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            while not ended():
-                due = begin + number / RATE
-                time.sleep(max(due - time.time(), 0))
-                counts = bool(target.get("counter")) and number % COUNTS == 0
-                pool.submit(attempt, f"{run}-{number:06d}", due, counts)
-                number += 1
+        yield
     finally:
         over.set()
         for watcher in watchers:
@@ -170,9 +180,12 @@ def offer(
 
 
 def main() -> None:
-    """Entry of the writer's own process: NOTES RUN SECONDS, the target as JSON on standard
-    input; it ends when standard input does, or after SECONDS."""
-    notes, run, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    """Entry of the writer's own process: NOTES LOOKS RUN SECONDS, the target as JSON on standard
+    input; it ends when standard input does, or after SECONDS.
+
+    Looks have a file of their own: each has all rows, and the notes are read all the time.
+    """
+    notes, looks, run, seconds = *sys.argv[1:4], float(sys.argv[4])
     target = json.loads(sys.stdin.readline())
     over = threading.Event()
 
@@ -182,7 +195,7 @@ def main() -> None:
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     deadline = time.monotonic() + seconds
-    with open(notes, "a") as out:
+    with open(notes, "a") as out, open(looks, "a") as seen, watched(target, run, seen):
         offer(target, run, out, lambda: over.is_set() or time.monotonic() > deadline)
 
 
