@@ -339,19 +339,25 @@ def check_tls_is_up_to_date(cluster):
 # a server that steps aside, and the letter about it
 
 
+def _director(cluster):
+    """The one director that has the address."""
+    holders = cluster.holders()
+    assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
+    return holders[0]
+
+
 @contextlib.contextmanager
 def _maintenance(cluster, server):
     """One web server out of the directors' table, for as long as the block runs."""
     file = f"/etc/ha.d/maintenance/{server}"
 
     def weighs(wanted):
-        holders = cluster.holders()
-        assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
-        table = ipvs_table(_said(cluster, holders[0], "ipvsadm -Ln"))
+        director = _director(cluster)
+        table = ipvs_table(_said(cluster, director, "ipvsadm -Ln"))
         service = table.get(f"{cluster.variables['site_address']}:80")
         weights = {s.address: s.weight for s in service.servers} if service else {}
         assert bool(weights.get(_address(cluster, server))) == wanted, f"weights: {weights}"
-        return holders[0]
+        return director
 
     cluster.everywhere(f"touch {file}", list(DIRECTORS))
     try:
@@ -386,9 +392,7 @@ def check_an_alarm_reaches_the_mailbox(cluster):
         count = _said(cluster, node, told)
         return int(count) if count.isdecimal() else 0
 
-    holders = cluster.holders()
-    assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
-    director = holders[0]
+    director = _director(cluster)
     gone, back = letters(director, "Quiescent"), letters(director, "Restored")
     with _maintenance(cluster, "web2"):
         eventually(lambda: letters(director, "Quiescent") > gone, 20, "a letter that web2 is out")
