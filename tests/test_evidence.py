@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fakes import LAB, refused, write_lab
 
-from workshop import evidence
+from workshop import evidence, manifest
 from workshop.manifest import Lab
 
 FAULT = '\n[faults.dark]\ntitle = "X"\ndoes = "power_off"\nexpect = "Y"\nserves = "peer"\n'
@@ -46,7 +46,11 @@ def two(
         ("labs/02-second/steps.md", True),
         ("labs/02-second/files/directors/etc/ha.d/ha.cf.j2", True),
         ("labs/02-second/new.txt", True),
-        ("labs/01-first/lab.toml", True),
+        ("labs/01-first/files/directors/etc/ha.d/ha.cf.j2", True),
+        ("labs/01-first/lab.toml", False),
+        ("labs/01-first/checks.py", False),
+        ("labs/01-first/mutations.toml", False),
+        ("labs/01-first/proved.json", False),
         ("labs/cluster.toml", True),
         ("workshop/apply.py", True),
         ("labs/02-second/proved.json", False),
@@ -65,6 +69,28 @@ def test_the_digest_follows_what_a_proof_depends_on(
     file = tmp_path / path
     file.parent.mkdir(exist_ok=True)
     file.write_text((file.read_text() if file.exists() else "") + "# changed\n")
+    assert (evidence.digest(two, "recipe") != before) is matters
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "matters"),
+    [
+        ("lab.toml", "deadtime = 10", "deadtime = 20", True),
+        ("lab.toml", 'summary = "', 'summary = "In short: ', False),
+        ("lab.toml", "[variables]", FAULT + "[variables]", False),
+        ("steps.md", "## Build", "Some words.\n\n## Build", False),
+        ("steps.md", "## Try", "```sh on=lb1\nfalse\n```\n\n## Try", True),
+        ("steps.md", "## Try", "## Try\n\n```sh on=lb1\nfalse\n```\n", False),
+    ],
+)
+def test_a_lab_stands_on_how_the_one_it_requires_is_built(
+    two: Lab, file: str, old: str, new: str, matters: bool
+) -> None:
+    path = two.folder.parent / "01-first" / file
+    before = evidence.digest(two, "recipe")
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    manifest.load.cache_clear()
     assert (evidence.digest(two, "recipe") != before) is matters
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import datetime
 import hashlib
 import json
@@ -36,23 +37,39 @@ def engine(lab: Lab) -> list[Path]:
 
 
 def digest(lab: Lab, recipe: str) -> str:
-    """A digest of the lab, what it requires, the topology, the box's recipe and the engine."""
+    """A digest of the lab, of how those it requires are built, of the topology, the box's recipe
+    and the engine."""
     total = hashlib.sha256(recipe.encode())
     labs = lab.folder.parent
-    folders = [manifest.lab(n, labs).folder for n in manifest.closure(lab.file.requires, labs)]
-    paths = [labs / "cluster.toml"]
-    for folder in [*folders, lab.folder]:
-        paths += [
-            p
-            for p in sorted(folder.rglob("*"))
-            if p.is_file() and p.name != FILE and "__pycache__" not in p.parts
-        ]
-    paths += engine(lab)
-    for path in paths:
+    required = [manifest.lab(n, labs) for n in manifest.closure(lab.file.requires, labs)]
+    for each in required:
+        total.update(_build(each).encode())
+    folders = [*(each.folder / "files" for each in required), lab.folder]
+    found = [path for folder in folders for path in _files(folder)]
+    for path in [labs / "cluster.toml", *found, *engine(lab)]:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
         total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
         total.update(path.read_bytes())
     return total.hexdigest()
+
+
+def _build(lab: Lab) -> str:
+    """How the lab is built: what it declares, and its steps; not how it is told, tried, broken
+    or judged, on which no other lab stands."""
+    declared = lab.file.model_dump_json(exclude={"title", "summary", "faults"})
+    blocks = [
+        dataclasses.replace(step, heading="", line=0, end=0, expect=None)
+        for step in steps.parse(lab).section("build")
+    ]
+    return f"{lab.name}\0{declared}\0{blocks}\0"
+
+
+def _files(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != FILE and "__pycache__" not in path.parts
+    ]
 
 
 def read(lab: Lab) -> dict[str, Any]:
