@@ -123,6 +123,14 @@ def sql_thread_stopped(node: str) -> Plan:
     )
 
 
+def io_thread_stopped(node: str) -> Plan:
+    """Stop receiving, in good order: the writer is told that its replica takes its leave."""
+    return Plan(
+        [Action(node, "run", f"{SQL} 'STOP SLAVE IO_THREAD'")],
+        [Action(node, "run", f"{SQL} 'START SLAVE IO_THREAD'; {CAUGHT_UP}")],
+    )
+
+
 def both_promote(node: str) -> Plan:
     """Cut all links. Undone in the order that saves what can be saved: first the loser stops
     and gives up the address, then the cable is mended, then the loser becomes a copy."""

@@ -18,7 +18,7 @@ from workshop.live import Live
 from workshop.manifest import Lab, Mutation
 from workshop.waiting import eventually
 
-WRITES = 300  # that a fault has to be judged by, where a lab keeps a ledger
+WRITES = 300  # acknowledged, by which a fault is judged where a lab keeps a ledger
 WRITES_OF_ALL = 2000
 Found = dict[int, dict[str, Any]]
 
@@ -145,7 +145,7 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
     assert not healed.wrong
     if lab.file.ledger:
         assert healed.writes
-        assert healed.writes.offered >= WRITES
+        assert healed.writes.ok >= WRITES
     try:
         eventually(lambda: _all_pass(live), 60, "all checks pass again")
     except AssertionError as error:
@@ -178,8 +178,8 @@ def test_experiments_of_the_page(lab: Lab, tried: Lab, course: Course, found: Fo
 def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
     facts = evidence.merged(lab, course.recipe, _facts(found, lab))
     if lab.file.ledger:
-        offered = sum(fault["writes"]["offered"] for fault in facts["faults"].values())
-        assert offered >= WRITES_OF_ALL
+        acknowledged = sum(fault["writes"]["ok"] for fault in facts["faults"].values())
+        assert acknowledged >= WRITES_OF_ALL
     assert evidence.incomplete(lab, facts) == ""
 
 
