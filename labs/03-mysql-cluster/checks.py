@@ -11,13 +11,9 @@ DATABASES = ("db1", "db2")
 WEB = ("web1", "web2")
 
 
-def _said(cluster, node, command):
-    return cluster.run(node, command, check=False).output.strip()
-
-
 def _sql(cluster, node, query):
     """Rows of an answer, tabs between columns; what was said instead where it failed."""
-    return _said(cluster, node, f'timeout 20 mysql --batch --skip-column-names -e "{query}"')
+    return cluster.said(node, f'timeout 20 mysql --batch --skip-column-names -e "{query}"')
 
 
 def _back(cluster, node):
@@ -25,7 +21,7 @@ def _back(cluster, node):
 
 
 def _members(cluster, node="mgm"):
-    shown = _said(cluster, node, f"timeout 20 ndb_mgm -c {_back(cluster, node)} -e show")
+    shown = cluster.said(node, f"timeout 20 ndb_mgm -c {_back(cluster, node)} -e show")
     members = ndb_members(shown)
     assert members, f"{node}: no cluster is shown"
     return members.values()
@@ -60,9 +56,9 @@ def check_an_arbitrator_is_agreed(cluster):
 def check_two_management_servers_can_arbitrate(cluster):
     """A second management server stands by, so that losing one is not losing the arbitrator."""
     for node in MANAGEMENT:
-        state = _said(cluster, node, "systemctl is-active ndb_mgmd")
+        state = cluster.said(node, "systemctl is-active ndb_mgmd")
         assert state == "active", f"{node}: ndb_mgmd is {state or 'not there'}"
-        state = _said(cluster, node, "systemctl is-enabled ndb_mgmd")
+        state = cluster.said(node, "systemctl is-enabled ndb_mgmd")
         assert state == "enabled", f"{node}: ndb_mgmd is {state or 'not there'}"
 
 
@@ -93,7 +89,7 @@ def check_directors_balance_the_sql_nodes(cluster):
     address = str(cluster.lab.variables["database_address"])
     holders = [n for n in cluster.holders(address) if n in DIRECTORS]
     assert len(holders) == 1, f"the database's address is on {holders or 'no director'}"
-    service = ipvs_table(_said(cluster, holders[0], "ipvsadm -Ln")).get(f"{address}:3306")
+    service = ipvs_table(cluster.said(holders[0], "ipvsadm -Ln")).get(f"{address}:3306")
     assert service, f"{holders[0]} balances nothing at {address}:3306"
     serving = {server.address for server in service.servers if server.weight}
     wanted = {_back(cluster, node) for node in DATABASES}
@@ -105,18 +101,18 @@ def check_a_sql_node_is_asked_whether_it_serves(cluster):
     for node in DIRECTORS:
         for server in DATABASES:
             code = f"check-sql - - {_back(cluster, server)} 3306; echo $?"
-            assert _said(cluster, node, code) == "0", f"{node} finds {server} unfit"
+            assert cluster.said(node, code) == "0", f"{node} finds {server} unfit"
         code = "check-sql - - 127.0.0.1 3306; echo $?"
-        assert _said(cluster, node, code) == "1", f"{node} lets a server pass that is not there"
+        assert cluster.said(node, code) == "1", f"{node} lets a server pass that is not there"
 
 
 def check_only_the_director_answers_arp(cluster):
     """The SQL nodes have the database's address on lo, and keep quiet about it."""
     address = cluster.lab.variables["database_address"]
     for node in DATABASES:
-        shown = _said(cluster, node, "ip -o -4 address show dev lo")
+        shown = cluster.said(node, "ip -o -4 address show dev lo")
         assert f" {address}/32" in shown, f"{node} does not have the address"
-        ignore = _said(cluster, node, "sysctl -n net.ipv4.conf.all.arp_ignore")
+        ignore = cluster.said(node, "sysctl -n net.ipv4.conf.all.arp_ignore")
         assert ignore == "1", f"{node} answers for addresses on lo"
 
 
@@ -149,7 +145,7 @@ class _Visitor:
     def _post(self, page, cookie, **fields):
         data = urllib.parse.urlencode(fields)
         send = f"curl -s -i --max-time 10 -b '{cookie}' -d '{data}' {self.site}/{page}"
-        answer = _said(self.cluster, "client", send)
+        answer = self.cluster.said("client", send)
         assert re.match(r"HTTP/\S+ 303", answer), f"{page}: {answer.splitlines()[:1] or 'silence'}"
         return answer
 
@@ -168,5 +164,5 @@ def check_nothing_is_started_by_hand(cluster):
     """After a boot the data nodes and SQL nodes start by themselves."""
     for node in DATABASES:
         for unit in ("ndbd", "mysql"):
-            state = _said(cluster, node, f"systemctl is-enabled {unit}")
+            state = cluster.said(node, f"systemctl is-enabled {unit}")
             assert state == "enabled", f"{node}: {unit} is {state or 'not there'}"

@@ -17,13 +17,9 @@ MYSQL_PWD=$(read_from password) timeout 20 mariadb --skip-ssl --user=replicator 
 WRITER = "/etc/ha.d/resource.d/database-writer"
 
 
-def _said(cluster, node, command):
-    return cluster.run(node, command, check=False).output.strip()
-
-
 def _sql(cluster, node, query):
     """Rows of an answer, tabs between columns; what was said instead where it failed."""
-    return _said(cluster, node, f'timeout 20 mariadb --batch --skip-column-names -e "{query}"')
+    return cluster.said(node, f'timeout 20 mariadb --batch --skip-column-names -e "{query}"')
 
 
 def _back(cluster, node):
@@ -45,7 +41,7 @@ def _replica(cluster):
 
 def _replication(cluster, node):
     """SHOW SLAVE STATUS by field."""
-    shown = _said(cluster, node, "timeout 20 mariadb -e 'SHOW SLAVE STATUS\\G'")
+    shown = cluster.said(node, "timeout 20 mariadb -e 'SHOW SLAVE STATUS\\G'")
     return dict(re.findall(r"^ *(\w+): (.*)$", shown, re.MULTILINE))
 
 
@@ -62,8 +58,8 @@ def check_status_tells_the_truth(cluster):
     """heartbeat's resource says "running" on the writer, and nowhere else."""
     writer = _writer(cluster)
     for node in DATABASES:
-        running = _said(cluster, node, f"{WRITER} status").startswith("running")
-        assert running == (node == writer), f"{node}: {_said(cluster, node, f'{WRITER} status')}"
+        running = cluster.said(node, f"{WRITER} status").startswith("running")
+        assert running == (node == writer), f"{node}: {cluster.said(node, f'{WRITER} status')}"
 
 
 def check_the_replica_follows(cluster):
@@ -87,7 +83,7 @@ def check_replication_is_encrypted(cluster):
         status = _replication(cluster, node)
         for field in ("Master_SSL_Allowed", "Master_SSL_Verify_Server_Cert"):
             assert status.get(field) == "Yes", f"{node}: {field} is {status.get(field)}"
-        said = _said(cluster, node, WITHOUT_TLS)
+        said = cluster.said(node, WITHOUT_TLS)
         assert "ERROR 1045" in said, f"{node} gets in without TLS: {said or 'no answer'}"
 
 
@@ -100,7 +96,7 @@ def check_a_replica_takes_no_writes(cluster):
         ("SET GLOBAL read_only = OFF", "ERROR 1227"),
     ):
         asked = f'{client} --host={_back(cluster, replica)} -e "{query}" 2>&1'
-        said = _said(cluster, "web1", asked)
+        said = cluster.said("web1", asked)
         assert code in said, f"{replica} answers to {query}: {said or 'nothing at all'}"
 
 
@@ -132,7 +128,7 @@ def check_both_have_the_same_rows(cluster):
 
     def same():
         for table, key in (("entry", "id"), ("ledger", "id")):
-            said = _said(cluster, replica, f"compare-chunks guestbook.{table} {key}")
+            said = cluster.said(replica, f"compare-chunks guestbook.{table} {key}")
             assert "0 differ" in said, said.splitlines()[0] if said else f"{table}: no answer"
         return True
 
@@ -151,22 +147,22 @@ def check_numbers_do_not_meet(cluster):
 def check_a_start_is_that_of_a_replica(cluster):
     """Whatever starts mariadbd, a boot or a crash, starts a replica; heartbeat alone promotes."""
     for node in DATABASES:
-        shown = _said(cluster, node, "mariadbd --print-defaults")
+        shown = cluster.said(node, "mariadbd --print-defaults")
         for option in ("--read-only=ON", "--init-rpl-role=SLAVE", "--skip-slave-start"):
             assert option in shown, f"{node}: mariadbd is not told {option}"
-        shown = _said(cluster, node, "systemctl show -p ExecStartPost --value mariadb")
+        shown = cluster.said(node, "systemctl show -p ExecStartPost --value mariadb")
         assert f"{WRITER} follow" in shown, f"{node}: nothing makes it follow"
         for unit in ("mariadb", "heartbeat"):
-            state = _said(cluster, node, f"systemctl is-enabled {unit}")
+            state = cluster.said(node, f"systemctl is-enabled {unit}")
             assert state == "enabled", f"{node}: {unit} is {state or 'not there'}"
 
 
 def check_the_writer_is_watched(cluster):
     """What heartbeat does not look at is looked at, now and after a boot."""
     for node in DATABASES:
-        state = _said(cluster, node, "systemctl is-active writer-watch")
+        state = cluster.said(node, "systemctl is-active writer-watch")
         assert state == "active", f"{node}: writer-watch is {state or 'not there'}"
-        state = _said(cluster, node, "systemctl is-enabled writer-watch")
+        state = cluster.said(node, "systemctl is-enabled writer-watch")
         assert state == "enabled", f"{node}: writer-watch is {state or 'not there'}"
 
 
@@ -175,7 +171,7 @@ def check_directors_balance_both(cluster):
     address = str(cluster.lab.variables["balanced_address"])
     holders = [node for node in cluster.holders(address) if node in DIRECTORS]
     assert len(holders) == 1, f"the balanced address is on {holders or 'no director'}"
-    service = ipvs_table(_said(cluster, holders[0], "ipvsadm -Ln")).get(f"{address}:3306")
+    service = ipvs_table(cluster.said(holders[0], "ipvsadm -Ln")).get(f"{address}:3306")
     assert service, f"{holders[0]} balances nothing at {address}:3306"
     serving = {server.address for server in service.servers if server.weight}
     wanted = {_back(cluster, node) for node in DATABASES}
@@ -187,18 +183,18 @@ def check_a_replica_is_asked_whether_it_follows(cluster):
     for node in DIRECTORS:
         for server in DATABASES:
             code = f"check-replica - - {_back(cluster, server)} 3306; echo $?"
-            assert _said(cluster, node, code) == "0", f"{node} finds {server} unfit"
+            assert cluster.said(node, code) == "0", f"{node} finds {server} unfit"
         code = "check-replica - - 127.0.0.1 3306; echo $?"
-        assert _said(cluster, node, code) == "1", f"{node} lets a server pass that is not there"
+        assert cluster.said(node, code) == "1", f"{node} lets a server pass that is not there"
 
 
 def check_only_the_director_answers_arp(cluster):
     """The databases have the balanced address on lo, and keep quiet about it."""
     address = cluster.lab.variables["balanced_address"]
     for node in DATABASES:
-        shown = _said(cluster, node, "ip -o -4 address show dev lo")
+        shown = cluster.said(node, "ip -o -4 address show dev lo")
         assert f" {address}/32" in shown, f"{node} does not have the address"
-        ignore = _said(cluster, node, "sysctl -n net.ipv4.conf.all.arp_ignore")
+        ignore = cluster.said(node, "sysctl -n net.ipv4.conf.all.arp_ignore")
         assert ignore == "1", f"{node} answers for addresses on lo"
 
 
@@ -207,14 +203,12 @@ def check_the_guest_book_writes_to_both(cluster):
     text = f"check-{uuid.uuid4().hex[:12]}"
     address = cluster.lab.variables["writer_address"]
     for node in WEB:
-        shown = _said(cluster, node, "sed -n 's/^host = //p' /etc/guestbook/database.ini")
+        shown = cluster.said(node, "sed -n 's/^host = //p' /etc/guestbook/database.ini")
         assert shown == address, f"{node}: the guest book's database is {shown or 'nowhere'}"
         answer = cluster.get(f"http://{cluster.lab.cluster.address(node)}/guestbook.php")
         assert answer.status == 200, f"{node}: the guest book answers with {answer.status}"
     client = f"timeout 20 mariadb --defaults-extra-file=/etc/guestbook/client.cnf --host={address}"
-    said = _said(
-        cluster, "web1", f"{client} -e \"INSERT INTO ledger (operation) VALUES ('{text}')\""
-    )
+    said = cluster.said("web1", f"{client} -e \"INSERT INTO ledger (operation) VALUES ('{text}')\"")
     assert not said, said
 
     def everywhere():

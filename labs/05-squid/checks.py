@@ -11,10 +11,6 @@ SERVERS = ("web1", "web2")
 CLIENT_HOST = 1  # the reader's machine, in every network
 
 
-def _said(cluster, node, command):
-    return cluster.run(node, command, check=False).output.strip()
-
-
 def _holder(cluster):
     holders = cluster.holders()
     assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
@@ -28,13 +24,13 @@ def _url(cluster, path, scheme="http"):
 def _curl(cluster, node, path, options="", show="%{http_code}"):
     """What curl on a node says of a page got through squid; never its body."""
     url = _url(cluster, path)
-    return _said(cluster, node, f"curl -s --max-time 10 -o /dev/null -w '{show}' {options} '{url}'")
+    return cluster.said(node, f"curl -s --max-time 10 -o /dev/null -w '{show}' {options} '{url}'")
 
 
 def _purge(cluster, path):
     for director in DIRECTORS:
         address = cluster.lab.cluster.address(director, "back")
-        _said(cluster, "mgm", f"curl -s --max-time 10 -X PURGE 'http://{address}{path}'")
+        cluster.said("mgm", f"curl -s --max-time 10 -X PURGE 'http://{address}{path}'")
 
 
 def _asked(cluster, path):
@@ -63,7 +59,7 @@ def check_one_director_has_squids_address(cluster):
 def check_squid_waits_on_both_directors(cluster):
     """Squid runs on both directors, and listens on the floating address before it has it."""
     for node in DIRECTORS:
-        shown = _said(cluster, node, "ss -Htln 'sport = :80 or sport = :443'")
+        shown = cluster.said(node, "ss -Htln 'sport = :80 or sport = :443'")
         for port in (80, 443):
             wanted = f"{cluster.lab.file.address}:{port} "
             assert wanted in shown, f"{node} does not listen on {wanted.strip()}"
@@ -129,7 +125,7 @@ def check_what_is_not_in_the_key_does_not_reach_the_application(cluster):
     path = "/news.php?key"
     _purge(cluster, path)
     page = f"curl -s --max-time 10 -H 'X-Forwarded-Host: evil.test' '{_url(cluster, path)}'"
-    body = _said(cluster, "client", page)
+    body = cluster.said("client", page)
     assert "login.php" in body, "there is no page"
     assert "evil.test" not in body, "the page repeats the visitor's X-Forwarded-Host"
 
@@ -141,9 +137,9 @@ def check_only_the_operator_purges(cluster):
     address = cluster.lab.cluster.address(_holder(cluster), "back")
     _curl(cluster, "client", "/news.php?purge")
     told = f"curl -s -o /dev/null -w '%{{http_code}}' -X PURGE 'http://{address}/news.php?purge'"
-    seen = _said(cluster, "client", told)
+    seen = cluster.said("client", told)
     assert seen == "403", f"who is no operator, and behind the servers, gets {seen}"
-    seen = _said(cluster, "mgm", told)
+    seen = cluster.said("mgm", told)
     assert seen == "200", f"the operator who purges gets {seen}"
 
 
@@ -153,7 +149,7 @@ def check_nobody_gets_a_tunnel(cluster):
         f"curl -s -o /dev/null -w '%{{http_connect}}' --max-time 10 -p "
         f"-x http://{cluster.lab.file.address}:80 http://{cluster.variables['domain']}:80/"
     )
-    seen = _said(cluster, "client", told)
+    seen = cluster.said("client", told)
     assert seen in ("403", "405"), f"CONNECT is answered with {seen}"
 
 
@@ -182,7 +178,7 @@ def check_https_has_the_workshops_certificate(cluster):
         "--cacert /etc/authority/authority.crt "
         f"--resolve {domain}:443:{address} https://{domain}/robots.txt"
     )
-    seen = _said(cluster, "mgm", told)
+    seen = cluster.said("mgm", told)
     assert seen == "200", f"https says: {seen or 'nothing'}"
 
 
@@ -200,9 +196,9 @@ def check_slow_visitors_are_not_waited_for(cluster):
 def check_squid_is_started_again(cluster):
     """On each director systemd keeps squid running, whatever it dies of, and after a boot."""
     for node in DIRECTORS:
-        shown = _said(cluster, node, "systemctl show -p ActiveState,Restart --value squid")
+        shown = cluster.said(node, "systemctl show -p ActiveState,Restart --value squid")
         assert set(shown.split()) == {"active", "always"}, f"{node}: {' '.join(shown.split())}"
-        shown = _said(cluster, node, "systemctl is-enabled squid")
+        shown = cluster.said(node, "systemctl is-enabled squid")
         assert shown == "enabled", f"{node}: squid is {shown or 'not there'}"
 
 

@@ -29,10 +29,6 @@ DIRECTORS = ("lb1", "lb2")
 SERVERS = ("web1", "web2")
 
 
-def _said(cluster, node, command, timeout=60):
-    return cluster.run(node, command, timeout=timeout, check=False).output.strip()
-
-
 def _address(cluster, node, network="front"):
     return cluster.lab.cluster.address(node, network)
 
@@ -53,7 +49,7 @@ def _declared(cluster):
 def check_the_site_answers_through_the_rules(cluster):
     """With the rules in force, squid's address and the balanced one serve visitors."""
     for node in DIRECTORS:
-        shown = _said(cluster, node, "nft list chain inet firewall input")
+        shown = cluster.said(node, "nft list chain inet firewall input")
         assert re.search(r"tcp dport \{ 80, 443 \}", shown), f"{node} has no rule for visitors"
     for address in (cluster.lab.file.address, cluster.variables["site_address"]):
         answer = eventually(lambda a=address: _page(cluster, a), 20, f"a page from {address}")
@@ -68,9 +64,9 @@ def _page(cluster, address):
 def check_what_is_not_named_is_dropped(cluster):
     """On every node the rules are in force, drop by default, and come back after a boot."""
     for node in cluster.nodes:
-        shown = _said(cluster, node, "nft list chain inet firewall input")
+        shown = cluster.said(node, "nft list chain inet firewall input")
         assert "policy drop" in shown, f"{node} lets in what is not named"
-        shown = _said(cluster, node, "systemctl is-enabled nftables")
+        shown = cluster.said(node, "systemctl is-enabled nftables")
         assert shown == "enabled", f"{node}: nftables is {shown or 'not there'}"
 
 
@@ -79,7 +75,7 @@ def check_no_other_port_answers(cluster):
     address = _address(cluster, "web1")
     for port in (22, 3306, 8080, 11211):
         told = f"timeout 3 bash -c 'echo >/dev/tcp/{address}/{port}' 2>&1; echo $?"
-        seen = _said(cluster, "client", told).splitlines()[-1]
+        seen = cluster.said("client", told).splitlines()[-1]
         assert seen == "124", f"port {port} of web1 is not dropped (status {seen})"
 
 
@@ -152,7 +148,7 @@ def _scanned(cluster, addresses, ports):
     listed = ",".join(map(str, ports))
     told = f"nmap -n -Pn --max-retries 1 --min-rate 2000 -p {listed} -oG - {' '.join(addresses)}"
     found = []
-    for line in _said(cluster, "mgm", told, timeout=240).splitlines():
+    for line in cluster.said("mgm", told, timeout=240).splitlines():
         if match := re.match(r"Host: (\S+) .*Ports: (.*)", line):
             found += [(match[1], int(port)) for port in re.findall(r"(\d+)/open/tcp", match[2])]
     return found
@@ -222,10 +218,10 @@ def check_guests_may_write_what_they_like(cluster):
 def check_guessers_are_banned(cluster):
     """On both directors fail2ban counts wrong passwords, and those for ssh."""
     for node in DIRECTORS:
-        shown = _said(cluster, node, "fail2ban-client status")
+        shown = cluster.said(node, "fail2ban-client status")
         for jail in ("wrong-password", "sshd"):
             assert jail in shown, f"{node} has no jail {jail}"
-        limit = _said(cluster, node, "fail2ban-client get wrong-password maxretry")
+        limit = cluster.said(node, "fail2ban-client get wrong-password maxretry")
         wanted = str(cluster.variables["wrong_passwords"])
         assert limit == wanted, f"{node} bans after {limit or 'nothing'}"
 
@@ -261,9 +257,9 @@ def check_a_stolen_password_opens_nothing(cluster):
         f"mariadb -h {_address(cluster, 'web1', 'back')} -u guestbook -e 'SELECT 1'"
     )
     for node in SERVERS:
-        assert "ERROR 1045" in _said(cluster, node, told), f"{node}: the password is enough"
+        assert "ERROR 1045" in cluster.said(node, told), f"{node}: the password is enough"
         account = f"guestbook@'{_address(cluster, node, 'back')}'"
-        rights = _said(cluster, "web1", f'mariadb -N -e "SHOW GRANTS FOR {account}"')
+        rights = cluster.said("web1", f'mariadb -N -e "SHOW GRANTS FOR {account}"')
         assert "REQUIRE X509" in rights, f"{account} needs no certificate"
         wanted = tuple(
             f"GRANT {what} ON `guestbook`.`{table}`"
@@ -277,29 +273,27 @@ def check_a_stolen_password_opens_nothing(cluster):
 
 def check_nobody_reads_what_goes_to_the_database(cluster):
     """What a guest writes through web2 is not in a recording of what web1's database gets."""
-    number = _said(cluster, "web1", "date +%s%N")
+    number = cluster.said("web1", "date +%s%N")
     aloud, secret = f"aloud{number}", f"secret{number}"
     record = "/root/check.pcap"
     card = cluster.lab.cluster.networks["back"].interface
-    _said(
-        cluster,
+    cluster.said(
         "web1",
         f"rm -f {record}; systemd-run --quiet --collect --unit=check-record -p RuntimeMaxSec=60 "
         f"tcpdump -Z root -U -n -i {card} -w {record} port 3306",
     )
     try:
-        eventually(lambda: _said(cluster, "web1", f"test -s {record} && echo yes") == "yes",
+        eventually(lambda: cluster.said("web1", f"test -s {record} && echo yes") == "yes",
                    20, "a recording on web1")  # fmt: skip
         database = _address(cluster, "web1", "back")
-        _said(cluster, "web2", f"timeout 10 mariadb -h {database} -u {aloud} -e 'SELECT 1'")
+        cluster.said("web2", f"timeout 10 mariadb -h {database} -u {aloud} -e 'SELECT 1'")
         _write(cluster, "web2", secret)
-        counted = _said(
-            cluster,
+        counted = cluster.said(
             "web1",
             f"for word in {aloud} {secret}; do grep -a -c $word {record} || true; done",
         ).split()
     finally:
-        _said(cluster, "web1", f"systemctl stop check-record; rm -f {record}")
+        cluster.said("web1", f"systemctl stop check-record; rm -f {record}")
     assert len(counted) == 2, f"the recording cannot be read: {' '.join(counted)}"
     assert counted[0] != "0", "the recording shows nothing at all"
     assert counted[1] == "0", "what a guest wrote can be read on the way to the database"
@@ -309,8 +303,7 @@ def _write(cluster, node, text):
     """Log in on one web server as alex, and write a text into the guest book."""
     site, jar = f"http://{_address(cluster, node)}", f"/tmp/check-{text}"
     curl = "curl -s --max-time 10 -o /dev/null -w '%{http_code} '"
-    shown = _said(
-        cluster,
+    shown = cluster.said(
         "client",
         f"{curl} -c {jar} -d name=alex --data-urlencode 'password=open sesame' {site}/login.php; "
         f"{curl} -b {jar} -d text={text} {site}/guestbook.php; rm -f {jar}",
@@ -324,7 +317,7 @@ def check_tls_is_up_to_date(cluster):
     for target, how in ((f"{cluster.lab.file.address}:443", ""), (database, "--starttls-mysql")):
         told = f"sslscan --no-colour --no-check-certificate --no-groups {how} {target}"
         # from a machine that is never banned
-        shown = _said(cluster, "web2", told, timeout=180)
+        shown = cluster.said("web2", told, timeout=180)
         spoken = set(re.findall(r"^((?:SSL|TLS)v[0-9.]+) +enabled", shown, re.MULTILINE))
         assert spoken, f"{target} speaks no TLS"
         old = spoken - {"TLSv1.2", "TLSv1.3"}
@@ -353,7 +346,7 @@ def _maintenance(cluster, server):
 
     def weighs(wanted):
         director = _director(cluster)
-        table = ipvs_table(_said(cluster, director, "ipvsadm -Ln"))
+        table = ipvs_table(cluster.said(director, "ipvsadm -Ln"))
         service = table.get(f"{cluster.variables['site_address']}:80")
         weights = {s.address: s.weight for s in service.servers} if service else {}
         assert bool(weights.get(_address(cluster, server))) == wanted, f"weights: {weights}"
@@ -371,16 +364,16 @@ def check_a_server_steps_aside(cluster):
     """A web server in maintenance refuses squid, and takes its requests again when it is well."""
     knock = f"timeout 5 bash -c 'echo >/dev/tcp/{_address(cluster, 'web2')}/80' 2>&1"
     with _maintenance(cluster, "web2"):
-        said = _said(cluster, "web2", "step-aside out", timeout=90)
+        said = cluster.said("web2", "step-aside out", timeout=90)
         try:
             assert "nobody is here" in said, f"web2: {said.splitlines()[-1] if said else 'silence'}"
             for node in DIRECTORS:
-                assert "refused" in _said(cluster, node, knock), f"{node} still reaches web2"
+                assert "refused" in cluster.said(node, knock), f"{node} still reaches web2"
         finally:
-            said = _said(cluster, "web2", "step-aside back; echo back: $?", timeout=90)
+            said = cluster.said("web2", "step-aside back; echo back: $?", timeout=90)
         assert said.endswith("back: 0"), f"web2 does not come back: {said}"
         for node in DIRECTORS:
-            assert _said(cluster, node, f"{knock}; echo $?") == "0", f"{node} does not reach web2"
+            assert cluster.said(node, f"{knock}; echo $?") == "0", f"{node} does not reach web2"
 
 
 def check_an_alarm_reaches_the_mailbox(cluster):
@@ -389,7 +382,7 @@ def check_an_alarm_reaches_the_mailbox(cluster):
 
     def letters(node, what):
         told = f"grep -c '^Log-Message: {what} real server: {server}' /var/mail/root"
-        count = _said(cluster, node, told)
+        count = cluster.said(node, told)
         return int(count) if count.isdecimal() else 0
 
     director = _director(cluster)
@@ -405,13 +398,13 @@ def check_an_alarm_reaches_the_mailbox(cluster):
 def check_mgm_has_everybodys_log(cluster):
     """What a node logs now stands on mgm a moment later, under its address."""
     others = [node for node in cluster.nodes if node != "mgm"]
-    mark = f"check-{_said(cluster, 'mgm', 'date +%s%N')}"
+    mark = f"check-{cluster.said('mgm', 'date +%s%N')}"
     cluster.everywhere(f"logger {mark}", others)
 
     def arrived():
         for node in others:
             told = f"grep -c {mark} /var/log/all/{_address(cluster, node, 'back')}.log"
-            assert _said(cluster, "mgm", told) == "1", f"mgm has no log of {node}"
+            assert cluster.said("mgm", told) == "1", f"mgm has no log of {node}"
         return True
 
     eventually(arrived, 20, "a line of every node on mgm")
@@ -419,7 +412,7 @@ def check_mgm_has_everybodys_log(cluster):
 
 def check_a_forged_beat_is_refused_and_told(cluster):
     """Both directors refuse a beat that is summed up and not signed, and mgm's log says so."""
-    name = f"stranger{_said(cluster, 'mgm', 'date +%s')}"
+    name = f"stranger{cluster.said('mgm', 'date +%s')}"
     # the second method of authkeys, if there were one, would be the checksum that anybody can make
     text = f"t=status\nst=dead\nsrc={name}\n"
     beat = f">>>\n{text}auth=2 {_checksum(text.encode()):x}\n<<<\n"
@@ -428,13 +421,13 @@ def check_a_forged_beat_is_refused_and_told(cluster):
     def told():
         for node in DIRECTORS:
             file = f"/var/log/all/{_address(cluster, node, 'back')}.log"
-            shown = _said(cluster, "mgm", f"grep -c '{name}. failed authentication' {file}")
+            shown = cluster.said("mgm", f"grep -c '{name}. failed authentication' {file}")
             assert shown.strip("0").isdecimal(), f"mgm does not know that {node} refused one"
         return True
 
     for node in DIRECTORS:
         send = f"echo {packed} | base64 -d >/dev/udp/{_address(cluster, node)}/694"
-        _said(cluster, "mgm", f"bash -c {shlex.quote(send)}")
+        cluster.said("mgm", f"bash -c {shlex.quote(send)}")
     eventually(told, 15, "a refusal by both directors, on mgm")
 
 
@@ -456,7 +449,7 @@ def check_all_have_one_time(cluster):
 
     def follows():
         for node in others:
-            fields = _said(cluster, node, "chronyc -c -n tracking").split(",")
+            fields = cluster.said(node, "chronyc -c -n tracking").split(",")
             assert len(fields) > 13, f"{node} follows no clock"
             assert fields[1] == server, f"{node} follows {fields[1] or 'nobody'}"
             assert fields[13] == "Normal", f"{node}: {fields[13]}"
@@ -482,7 +475,7 @@ def check_recommendations_are_met_or_waived(cluster):
     scripts = {node: _script(cluster, listed, node) for node in cluster.nodes}
     with ThreadPoolExecutor(len(scripts)) as pool:
         shown = dict(zip(scripts, pool.map(
-            lambda node: _said(cluster, node, scripts[node], timeout=180), scripts), strict=True,
+            lambda node: cluster.said(node, scripts[node], timeout=180), scripts), strict=True,
         ))  # fmt: skip
     for node, text in shown.items():
         verdicts = dict(re.findall(r"^(\S+) (met|unmet)$", text, re.MULTILINE))

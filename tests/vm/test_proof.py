@@ -147,7 +147,8 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
         assert healed.writes
         assert healed.writes.ok >= WRITES
     try:
-        eventually(lambda: _all_pass(live), 60, "all checks pass again")
+        within = 60 * course.machines.host.patience
+        eventually(lambda: _all_pass(live), within, "all checks pass again")
     except AssertionError as error:
         _facts(found, lab)["faults"][fault_name]["wrong"] = str(error)
         raise
