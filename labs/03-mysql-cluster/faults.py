@@ -16,7 +16,7 @@ def data_node_killed(node: str) -> Plan:
 
 def data_node_frozen(node: str) -> Plan:
     """Freeze the data node; when it thaws it finds itself excluded and stops."""
-    thaw = f"pkill -CONT -x ndbd; timeout 20 sh -c 'while pgrep -x ndbd; do sleep 1; done'; {START}"
+    thaw = f"pkill -CONT -x ndbd; timeout 60 sh -c 'while pgrep -x ndbd; do sleep 1; done'; {START}"
     return Plan([Action(node, "run", "pkill -STOP -x ndbd")], [Action(node, "run", thaw)])
 
 
@@ -24,9 +24,7 @@ def data_nodes_cut(node: str) -> Plan:
     """Cut the two database machines from each other, and from nobody else."""
     other = next(each for each in NODES if each != node)
     plan = cut(node, other, "back")
-    mend = " ; ".join(action.argument for action in plan.undo)
-    # one undoing a node: the guest's timer has room for one
-    return Plan(plan.do, [Action(node, "run", f"{mend} ; {START}"), Action(other, "run", START)])
+    return Plan(plan.do, [*plan.undo, *(Action(each, "run", START) for each in (node, other))])
 
 
 def no_arbitrator(node: str) -> Plan:
