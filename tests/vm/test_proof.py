@@ -110,9 +110,11 @@ def _counted(writes: Audit) -> dict[str, Any]:
     """What the ledger says, for the evidence; of rows, the worst node's count."""
     worst = {
         what: max(map(len, getattr(writes, what).values()))
-        for what in ("lost", "duplicated", "ghosts")
+        for what in ("lost", "duplicated", "ghosts", "stale")
+        if getattr(writes, what)
     }
     counts = {n: getattr(writes, n) for n in ("offered", "ok", "failed", "unknown", "recovered")}
+    worst["lost_updates"] = len(writes.lost_updates)
     return {**counts, **worst, "outage": writes.outage}
 
 

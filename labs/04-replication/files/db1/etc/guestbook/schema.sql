@@ -17,3 +17,8 @@ CREATE TABLE IF NOT EXISTS guestbook.ledger (
     operation VARCHAR(40) NOT NULL,
     KEY (operation)
 );
+CREATE TABLE IF NOT EXISTS guestbook.counter (
+    id INT PRIMARY KEY,
+    n BIGINT NOT NULL
+);
+INSERT IGNORE INTO guestbook.counter VALUES (1, 0);
