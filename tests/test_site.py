@@ -416,6 +416,17 @@ def test_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, wor
     assert "15.6 s without service, 156 of 420 requests failed; undoing it cost nothing" in text
 
 
+def test_a_lab_that_counts_writes_shows_what_became_of_them(tmp_path: Path) -> None:
+    writes = {"ok": 412, "lost": 5, "lost_updates": 1, "stale": 0, "ghosts": 0, "outage": 21.4}
+    fault = {**PROVED["faults"]["power-off"], "writes": writes}  # type: ignore[index]
+    proved = json.dumps({**PROVED, "faults": {"power-off": fault}})
+    config = checkout(tmp_path, {"01-first": FIRST, "02-second": {**SECOND, "proved.json": proved}})
+    site.build(config_file=config)
+    text = Reading((tmp_path / "site/labs/02-second/index.html").read_text()).text
+    assert "Acknowledged writes" in text
+    assert "5 of 412 lost, 1 lost updates; none for 21.4 s" in text
+
+
 def test_commit_comes_from_git(tmp_path: Path) -> None:
     def git(*words: str) -> None:
         who = ["-c", "user.name=n", "-c", "user.email=n@localhost"]

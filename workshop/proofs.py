@@ -38,10 +38,27 @@ class Measured:
     requests: int
     undone: float
     widest: float
+    writes: dict[str, Any]  # of a lab that counts writes: what became of them
 
     def percent(self, seconds: float) -> float:
         """Share of the plot's width, in per cent."""
         return round(100 * seconds / self.widest, 2) if self.widest else 0.0
+
+    @property
+    def kept(self) -> str:
+        """What became of the acknowledged writes, in a few words."""
+        told = [f"{self.writes.get('lost', 0)} of {self.writes['ok']} lost"]
+        told += [
+            f"{self.writes[what]} {word}"
+            for what, word in (
+                ("duplicated", "duplicated"),
+                ("ghosts", "ghosts"),
+                ("lost_updates", "lost updates"),
+                ("stale", "shown late"),
+            )
+            if self.writes.get(what)
+        ]
+        return f"{', '.join(told)}; none for {self.writes['outage']:.1f} s"
 
 
 def prove(lab: Lab) -> Proof:
@@ -100,6 +117,7 @@ def figures(lab: Lab) -> list[Measured]:
             recorded[name].get("requests", 0),
             recorded[name].get("heal_outage") or 0.0,
             widest,
+            recorded[name].get("writes", {}),
         )
         for name, fault in there.items()
     ]
