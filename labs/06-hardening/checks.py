@@ -125,7 +125,7 @@ def _tcp(declared, node, network):
     return {port for *where, port in declared if where == [node, network, "tcp"]}
 
 
-async def _open(addresses, ports, at_once=700, patience=1.0):
+async def _open(addresses, ports, at_once=350, patience=2.0):
     """The pairs of address and port that take a connection."""
     room = asyncio.Semaphore(at_once)
 
@@ -224,6 +224,20 @@ def check_guessers_are_banned(cluster):
         limit = cluster.said(node, "fail2ban-client get wrong-password maxretry")
         wanted = str(cluster.variables["wrong_passwords"])
         assert limit == wanted, f"{node} bans after {limit or 'nothing'}"
+    guesser = _address(cluster, "mgm")
+    guess = (
+        f"for i in $(seq {wanted}); do curl -s --max-time 5 -o /dev/null -d name=alex "
+        f"-d password=$i http://{cluster.lab.file.address}/login.php; done"
+    )
+    cluster.said("mgm", guess)
+    holder = _director(cluster)
+    try:
+        eventually(
+            lambda: guesser in cluster.said(holder, "fail2ban-client status wrong-password"),
+            30, f"{holder} bans who guesses",
+        )  # fmt: skip
+    finally:
+        cluster.said(holder, f"fail2ban-client set wrong-password unbanip {guesser}")
 
 
 def check_versions_are_nobodys_business(cluster):
@@ -280,7 +294,7 @@ def check_nobody_reads_what_goes_to_the_database(cluster):
     cluster.said(
         "web1",
         f"rm -f {record}; systemd-run --quiet --collect --unit=check-record -p RuntimeMaxSec=60 "
-        f"tcpdump -Z root -U -n -i {card} -w {record} port 3306",
+        f"tcpdump -Z root --immediate-mode -U -n -i {card} -w {record} port 3306",
     )
     try:
         eventually(lambda: cluster.said("web1", f"test -s {record} && echo yes") == "yes",
