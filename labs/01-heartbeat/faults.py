@@ -20,16 +20,6 @@ def forged_message(node: str, peer: str) -> Plan:
     return command(peer, f"python3 -c '{script}'")
 
 
-def frozen(node: str) -> Plan:
-    """Freeze heartbeat. Once thawed it may find all its links dead and stop for good: it is
-    watched for half a minute, and started again where it did."""
-    thaw = (
-        "pkill -CONT -x heartbeat; for second in $(seq 30); do sleep 1; "
-        "pgrep -x heartbeat >/dev/null || { systemctl restart heartbeat; break; }; done"
-    )
-    return command(node, "pkill -STOP -x heartbeat", thaw)
-
-
 def alone(node: str, peer: str) -> Plan:
     """One server: the peer's heartbeat is stopped, then the node loses its power."""
     start = "systemctl start heartbeat"
