@@ -172,6 +172,13 @@ def test_a_check_without_evidence_is_missed(two: Lab) -> None:
     assert "check_new is not proved three ways" in evidence.stale(two, "recipe")
 
 
+def test_what_a_proof_left_over_is_known(two: Lab) -> None:
+    assert evidence.unproved(two, "recipe") == ["dark"]
+    evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
+    assert evidence.unproved(two, "recipe") == []
+    assert evidence.unproved(two, "another") == ["dark"]
+
+
 def test_a_fault_without_figures_is_not_proved(two: Lab) -> None:
     evidence.write(two, "recipe", "tcg", "cpu", PROVED | {"faults": {"dark": {"wrong": ""}}})
     assert "its fault dark is not proved" in evidence.stale(two, "recipe")

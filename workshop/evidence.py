@@ -105,13 +105,27 @@ def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
-    for name in lab.file.faults:
-        entry = recorded.get("faults", {}).get(name, {})
-        if entry.get("wrong", "missing") or "outage" not in entry:
-            return f"its fault {name} is not proved"
+    for name in _lacking(lab, recorded):
+        return f"its fault {name} is not proved"
     if experiments(lab) and "try_seconds" not in recorded:
         return "the experiments of its page are not proved"
     return ""
+
+
+def unproved(lab: Lab, recipe: str) -> list[str]:
+    """Names of the faults that no proof of the lab as it is now has shown to end as declared."""
+    recorded = read(lab)
+    holds = recorded.get("digest") == digest(lab, recipe)
+    return _lacking(lab, recorded) if holds else list(lab.file.faults)
+
+
+def _lacking(lab: Lab, recorded: dict[str, Any]) -> list[str]:
+    entries = recorded.get("faults", {})
+    return [
+        name
+        for name in lab.file.faults
+        if entries.get(name, {}).get("wrong", "missing") or "outage" not in entries[name]
+    ]
 
 
 def experiments(lab: Lab) -> bool:
