@@ -23,8 +23,10 @@ def slow_visitors(node: str, visitors: int = 200) -> Plan:
     attack = f"slowhttptest {options} -u http://192.168.56.105/robots.txt"
     # who was cut off comes back
     again = shlex.quote(f"while :; do {attack}; done")
+    there = "[ $(ss -Htn dst 192.168.56.105 | wc -l) -ge 100 ]"
     return command(
         node,
-        f"systemd-run --quiet --collect --unit=slow-visitors timeout 150 sh -c {again}",
+        f"systemd-run --quiet --collect --unit=slow-visitors timeout 150 sh -c {again}; "
+        f"timeout 30 sh -c 'until {there}; do sleep 0.5; done'",
         "systemctl stop slow-visitors 2>/dev/null || true",
     )
