@@ -105,8 +105,8 @@ def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
-    for name in _lacking(lab, recorded):
-        return f"its fault {name} is not proved"
+    if lacking := _lacking(lab, recorded):
+        return f"its fault {lacking[0]} is not proved"
     if experiments(lab) and "try_seconds" not in recorded:
         return "the experiments of its page are not proved"
     return ""
@@ -114,9 +114,13 @@ def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
 
 def unproved(lab: Lab, recipe: str) -> list[str]:
     """Names of the faults that no proof of the lab as it is now has shown to end as declared."""
+    return _lacking(lab, _of_the_same(lab, recipe))
+
+
+def _of_the_same(lab: Lab, recipe: str) -> dict[str, Any]:
+    """What is recorded of the lab as it is now; empty where it was of another state."""
     recorded = read(lab)
-    holds = recorded.get("digest") == digest(lab, recipe)
-    return _lacking(lab, recorded) if holds else list(lab.file.faults)
+    return recorded if recorded.get("digest") == digest(lab, recipe) else {}
 
 
 def _lacking(lab: Lab, recorded: dict[str, Any]) -> list[str]:
@@ -148,8 +152,8 @@ def _checks(lab: Lab) -> list[str]:
 
 def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
     """`found`, and what did not run again but was proved of the very same things."""
-    known = read(lab)
-    if known.get("digest") != digest(lab, recipe):
+    known = _of_the_same(lab, recipe)
+    if not known:
         return found
     proof: dict[str, Any] = {
         n: known[n] for n in ("try_seconds", "measured", "build_seconds") if n in known

@@ -47,7 +47,7 @@ class Measured:
     @property
     def kept(self) -> str:
         """What became of the acknowledged writes, in a few words."""
-        told = [f"{self.writes.get('lost', 0)} of {self.writes['ok']} lost"]
+        told = [f"{self.writes['lost']} of {self.writes['ok']} lost"]
         told += [
             f"{self.writes[what]} {word}"
             for what, word in (

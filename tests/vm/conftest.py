@@ -30,27 +30,27 @@ def _chosen() -> list[Lab]:
 ROTATION = 2  # faults that run although their lab's evidence holds
 
 
+def _everything() -> bool:
+    """Whether all is to be proved, whatever evidence there is."""
+    return bool(os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"))
+
+
 @functools.cache
 def _unproved() -> list[Lab]:
-    """Labs to prove whole: those whose evidence does not hold, or all that are asked for."""
+    """Labs whose evidence does not hold, or all that are asked for."""
     labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
-    if os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"):
-        return labs
-    return [lab for lab in labs if evidence.stale(lab, recipe)]
-
-
-def _unproved_faults(lab: Lab) -> list[str]:
-    """Those of a lab to prove: all, or what a proof of the very same things left over."""
-    if os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"):
-        return list(lab.file.faults)
-    return evidence.unproved(lab, recipe_digest(ROOT, added=False))
+    return [lab for lab in labs if _everything() or evidence.stale(lab, recipe)]
 
 
 @functools.cache
 def _faults() -> list[tuple[Lab, str]]:
-    """Faults that run: those of a lab that are not proved, and a few more by rotation."""
-    labs = _chosen()
-    wanted = [(lab, name) for lab in _unproved() for name in _unproved_faults(lab)]
+    """Faults that run: those that are not proved, and a few more by rotation."""
+    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
+    wanted = [
+        (lab, name)
+        for lab in labs
+        for name in (lab.file.faults if _everything() else evidence.unproved(lab, recipe))
+    ]
     proved = [(lab, n) for lab in labs for n in lab.file.faults if (lab, n) not in wanted]
     today = datetime.datetime.now(datetime.UTC).toordinal()
     turn = [proved[(today * ROTATION + i) % len(proved)] for i in range(ROTATION) if proved]

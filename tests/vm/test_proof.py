@@ -109,13 +109,12 @@ def test_mutation_fails_check(lab: Lab, check_name: str, course: Course, found: 
 def _counted(writes: Audit) -> dict[str, Any]:
     """What the ledger says, for the evidence; of rows, the worst node's count."""
     worst = {
-        what: max(map(len, getattr(writes, what).values()))
+        what: max(map(len, getattr(writes, what).values()), default=0)
         for what in ("lost", "duplicated", "ghosts", "stale")
-        if getattr(writes, what)
     }
     counts = {n: getattr(writes, n) for n in ("offered", "ok", "failed", "unknown", "recovered")}
-    worst["lost_updates"] = len(writes.lost_updates)
-    return {**counts, **worst, "outage": writes.outage}
+    lost_updates = len(writes.lost_updates)
+    return {**counts, **worst, "lost_updates": lost_updates, "outage": writes.outage}
 
 
 def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found: Found) -> None:
