@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from fakes import LAB, Fleet, refused, web, write_lab
 
 from workshop import faults, judge
 from workshop.judge import Trial, Verdict
-from workshop.ledger import Attempt
 from workshop.live import Live
 from workshop.probe import Outage, Probe, Sample
 
@@ -223,106 +222,18 @@ def test_a_fault_is_struck_watched_and_healed(
 # acknowledged writes
 
 
-LEDGER = """
-[secrets]
-written = "{word}"
-
-[ledger]
-address = "127.0.0.1"
-user = "ledger"
-secret = "written"
-database = "book"
-read_from = ["lb1", "lb2"]
-"""
-
-
-class Written:
-    """A ledger whose writer noted this pattern: o acknowledged, a dot failed."""
-
-    run = "r"
-
-    def __init__(self, target: dict[str, object], _notes: Path) -> None:
-        self.target, self.pattern, self.open = target, "o" * 120, False
-
-    def __enter__(self) -> Written:
-        self.open = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.open = False
-
-    def attempts(self) -> list[Attempt]:
-        begin = time.time() - len(self.pattern) / 10
-        words = {"o": "ok", ".": "fail"}
-        return [
-            Attempt(f"r-{i}", begin + i / 10, 0, words[mark], why="no way")
-            for i, mark in enumerate(self.pattern)
-        ]
-
-    def good_lately(self, count: int) -> bool:
-        return self.pattern.endswith("o" * count)
-
-
-def writing(fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch, **more: str) -> Trial:
-    monkeypatch.setattr(judge, "Ledger", Written)
-    fleet.holds("lb1", ADDRESS)
-    return Trial(live(fleet, labs, LEDGER + fault(outage=5, **more)), "dark")
-
-
-def close(found: Trial, fleet: Fleet, lost: int = 0) -> str:
-    """What is wrong after the ledger is closed, where the first `lost` rows are gone."""
-    found._open_ledger()
-    found._writes_well()
-    found._struck = time.time() - 60
-    rows = "\n".join(f"r-{i}" for i in range(lost, 120))
-    for node in ("lb1", "lb2"):
-        known = {"SELECT operation FROM book.ledger": rows}
-        fleet.nodes[node].answers = known | fleet.nodes[node].answers | known
-    return found._broken_promise(found._close_ledger(0))
-
-
-def test_acknowledged_writes_are_counted_on_every_node(
-    fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_judged_before_a_fault_shows(
+    fleet: Fleet, labs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = writing(fleet, labs, monkeypatch)
-    assert close(found, fleet) == ""
-    assert close(found, fleet, lost=2) == "2 lost on lb1, 2 lost on lb2"
+    found = trial(fleet, labs, fault("holder", on="lb2", shows=7, outage=60))
+    seen = probe(tmp_path, "1" * 20)
+    monkeypatch.setattr(found, "_probe", lambda _: contextlib.nullcontext(seen))
+    monkeypatch.setattr(faults, "inject", lambda *_: "token")
+    slept: list[float] = []
+    monkeypatch.setattr(judge.time, "sleep", slept.append)
+    found.strike()
+    assert slept[0] == 7
 
 
-def test_a_lab_that_says_so_may_lose(
-    fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert close(writing(fleet, labs, monkeypatch, may_lose=True), fleet, lost=2) == ""
-    assert close(writing(fleet, labs, monkeypatch, must_lose=True), fleet, lost=2) == ""
-
-
-def test_a_lab_that_says_it_must_lose_has_to_show_it(
-    fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = close(writing(fleet, labs, monkeypatch, must_lose=True), fleet)
-    assert "nothing was lost" in found
-
-
-def test_nothing_is_broken_while_writes_fail(
-    fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = writing(fleet, labs, monkeypatch)
-    found._open_ledger()
-    ledger = found._ledger
-    assert isinstance(ledger, Written)
-    ledger.pattern = "oooo...."
-    monkeypatch.setattr(judge, "eventually", not_in_time)
-    with refused("writes fail before the fault", "no way"):
-        found._writes_well()
-
-
-def not_in_time(*_: object) -> None:
-    raise AssertionError
-
-
-def test_a_lab_without_a_ledger_counts_nothing(fleet: Fleet, labs: Path) -> None:
-    found = trial(fleet, labs)
-    found._open_ledger()
-    found._writes_well()
-    assert found._close_ledger(0) is None
-    assert found._broken_promise(None) == ""
+def test_a_lab_without_a_ledger_is_offered_no_writes(fleet: Fleet, labs: Path) -> None:
+    assert trial(fleet, labs).written() == ""

@@ -40,6 +40,11 @@ def test_a_failing_command_somewhere_is_no_error_everywhere(live: Live, fleet: F
     assert live.everywhere("cl_status") == {"lb1": "stopped", "lb2": "active"}
 
 
+def test_what_a_command_says_whatever_became_of_it(live: Live, fleet: Fleet) -> None:
+    fleet.nodes["lb1"].answers = {"is-active": (3, "inactive\n")}
+    assert live.said("lb1", "systemctl is-active x") == "inactive"
+
+
 def test_a_nodes_files_are_seen_by_testinfra(live: Live, fleet: Fleet) -> None:
     fleet.nodes["lb1"].answers = {
         "uname -s": "Linux",

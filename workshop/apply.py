@@ -133,7 +133,8 @@ def _one(live: Live, node: str, step: Step) -> Result:
         # -e: a reader sees a failure and stops, and so does the kit
         command = f"bash -ec {shlex.quote(step.body)}"
     try:
-        return live.run(node, command, timeout=STEP_TIMEOUT, check=False)
+        timeout = STEP_TIMEOUT * live.machines.host.patience
+        return live.run(node, command, timeout=timeout, check=False)
     except (NodeLost, TimedOut) as error:
         return Result(node, step.body, 255, "", str(error))
 

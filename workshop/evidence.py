@@ -27,7 +27,7 @@ APART |= {"performance", "stoppable", "expectation", "scenes", "notes", "shell",
 # for every lab
 ANEW = {"box", "checkpoints", "host", "hypervisor", "machines", "manifest", "state"}
 # what only a lab that counts writes depends on
-LEDGER = {"ledger", "writer"}
+LEDGER = {"ledger", "writer", "writes"}
 
 
 def engine(lab: Lab) -> list[Path]:

@@ -30,6 +30,7 @@ from workshop.manifest import Lab
 from workshop.remote import NodeLost, TimedOut
 
 LIMIT = 300  # seconds after which a fault undoes itself
+ACTION = 90  # seconds that one command of it may take
 FILE = "faults.json"
 
 
@@ -221,13 +222,14 @@ def inject(machines: Machines, name: str, what: Plan, limit: float = LIMIT) -> s
         if any(action.what != "run" for action in what.undo):
             entry["watchdog"] = _watchdog(token, limit)
             state.store(FILE, [*(e for e in active() if e["token"] != token), entry])
-        for action in what.undo:
-            if action.what == "run":
-                arm = (
-                    f"systemd-run --quiet --collect --on-active={limit:.0f} --unit=heal-{token} "
-                    "--timer-property=AccuracySec=1s"
-                )
-                machines.remote(action.node).run(f"{arm} sh -c {shlex.quote(action.argument)}")
+        runs = [action for action in what.undo if action.what == "run"]
+        for node in dict.fromkeys(action.node for action in runs):
+            arm = (
+                f"systemd-run --quiet --collect --on-active={limit:.0f} --unit=heal-{token} "
+                "--timer-property=AccuracySec=1s"
+            )
+            undo = "\n".join(a.argument for a in runs if a.node == node)
+            machines.remote(node).run(f"{arm} sh -c {shlex.quote(undo)}")
         for action in what.do:
             perform(machines, action, check=False)
     except BaseException:
@@ -269,7 +271,7 @@ def _undo(machines: Machines, entry: dict[str, Any]) -> None:
             if action.what == "run":
                 machines.remote(action.node).run(
                     f"systemctl stop heal-{entry['token']}.timer 2>/dev/null; {action.argument}",
-                    timeout=90,
+                    timeout=ACTION * machines.host.patience,
                     check=False,
                 )
             else:
@@ -283,7 +285,8 @@ def perform(machines: Machines, action: Action, check: bool = True) -> None:
     """Do one action; a machine that is already in the wanted state is left alone."""
     now = machines.states().get(action.node) if action.what != "run" else ""
     if action.what == "run":
-        machines.remote(action.node).run(action.argument, timeout=90, check=check)
+        timeout = ACTION * machines.host.patience
+        machines.remote(action.node).run(action.argument, timeout=timeout, check=check)
     elif action.what == "off" and now != "off":
         machines.power_off(action.node)
     elif action.what == "on" and now == "off":

@@ -8,17 +8,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from workshop import apply, faults, state
+from workshop import faults, state
 from workshop.errors import WorkshopError
-from workshop.ledger import Audit, Ledger, audit, listed, seconds
+from workshop.ledger import Audit, listed
 from workshop.live import Live
-from workshop.manifest import Fault, LedgerTable
+from workshop.manifest import Fault
 from workshop.probe import GOOD_AGAIN, Outage, Probe
 from workshop.waiting import eventually
+from workshop.writes import Writes, broken_promise
 
 BASELINE = 20  # good requests before anything is broken
-AGREE = 60  # seconds that the nodes may take until all show the same rows
-BEFORE = AFTER = 100  # acknowledged writes in a row before a fault, and after it: ten seconds
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,7 @@ class Trial:
             )
         self.other = self.peer if self.node == self.holder else self.holder
         self.token = ""
-        self._ledger: Ledger | None = None
-        self._struck = 0.0
+        self._writes: Writes | None = None
 
     def _probe(self, phase: str) -> Probe:
         output = state.path(f"probe/{self.live.lab.number}-{self.name}-{phase}.jsonl")
@@ -88,14 +86,14 @@ class Trial:
     def strike(self) -> Verdict:
         """Make the fault happen and wait for its declared outcome; the fault stays."""
         bound = self._seconds(self.declared.outage)
-        self._open_ledger()
         with self._probe("fault") as probe:
             self._baseline(probe)
-            self._writes_well()
-            self._struck = time.time()
+            if table := self.live.lab.file.ledger:
+                self._writes = Writes.begun(self.live, table, self.name)
             plan = faults.plan(self.live.lab, self.name, self.node, self.other)
             started = time.monotonic()
             self.token = faults.inject(self.live.machines, self.name, plan)
+            time.sleep(self._seconds(self.declared.shows))
             wrong = self._await(lambda: self._serves(probe), bound + 30, "the declared outcome")
             settled, stood = time.monotonic() - started, time.time()
             settle = self._seconds(self.declared.settle)
@@ -155,6 +153,10 @@ class Trial:
             return f"{error}; the address is on {' and '.join(self.live.holders()) or 'no node'}"
         return ""
 
+    def written(self) -> str:
+        """What became of the writes so far, second by second; empty where none are offered."""
+        return self._writes.so_far() if self._writes else ""
+
     def recover(self) -> Verdict:
         """Undo the fault and wait until the cluster is whole again."""
         within = self._seconds(self.declared.heal_within)
@@ -167,98 +169,18 @@ class Trial:
                 time.sleep(settle)
                 wrong = self._await(lambda: self._whole(probe), within, "the same a while later")
             settled = time.monotonic() - started
-            writes = self._close_ledger(within)
+            written, self._writes = self._writes, None
+            writes = written.end(within) if written else None
         outage = probe.outage()
-        wrong = wrong or self._broken_promise(writes)
+        if writes:
+            allowed = self._seconds(self.declared.outage)
+            wrong = wrong or broken_promise(self.declared, allowed, writes)
         if not wrong and outage.seconds > bound and self.declared.serves not in ("nobody",):
             wrong = f"healing cost an outage of {outage.seconds:.1f} s, {bound:.0f} s allowed"
         return Verdict(
             *(self.name, self.node, outage, bound, self.live.holders(), round(settled, 1), wrong),
             writes=writes,
         )
-
-    # acknowledged writes
-
-    def _open_ledger(self) -> None:
-        table = self.live.lab.file.ledger
-        if table is not None:
-            password = apply.secrets_of(self.live.lab)[table.secret]
-            target = {
-                "host": table.address,
-                "port": table.port,
-                "user": table.user,
-                "password": password,
-                "database": table.database,
-            }
-            notes = state.path(f"ledger/{self.live.lab.number}-{self.name}.jsonl")
-            self._ledger = Ledger(target, notes).__enter__()
-
-    def written(self) -> str:
-        """What became of the writes so far, second by second; empty where none are offered."""
-        attempts = self._ledger.attempts() if self._ledger else []
-        return listed(seconds(attempts, self._struck))
-
-    def _writes_well(self) -> None:
-        """Ten seconds of acknowledged writes before anything is broken."""
-        if self._ledger is not None:
-            ledger = self._ledger
-            try:
-                eventually(lambda: ledger.good_lately(BEFORE), 60, "writes are acknowledged", 0.5)
-            except AssertionError:
-                reasons = [a.why for a in ledger.attempts() if a.outcome != "ok"]
-                raise WorkshopError(
-                    f"lab {self.live.lab.number}: writes fail before the fault: "
-                    f"{(reasons or ['none was offered'])[-1]}"
-                ) from None
-
-    def _close_ledger(self, within: float) -> Audit | None:
-        """Write on until all is well for ten seconds, then count the rows on every node."""
-        ledger, self._ledger = self._ledger, None
-        table = self.live.lab.file.ledger
-        if ledger is None or table is None:
-            return None
-        over = time.time()
-        try:
-            eventually(lambda: ledger.good_lately(AFTER), within + 15, "writes are well again", 0.5)
-        except AssertionError:
-            pass  # the audit says how long the outage was
-        finally:
-            ledger.__exit__()
-        there = self._rows(table, ledger.run)
-        return audit(ledger.attempts(), there, (self._struck, over))
-
-    def _rows(self, table: LedgerTable, run: str) -> dict[str, list[str]]:
-        """The run's operations by node, as soon as all nodes answer and agree; what they have,
-        agreed or not, after `AGREE` seconds."""
-        query = f"SELECT operation FROM {table.database}.ledger WHERE operation LIKE '{run}-%'"
-        client = f'{self.live.lab.file.client} --batch --skip-column-names -e "{query}"'
-        deadline = time.monotonic() + AGREE
-        while True:
-            late = time.monotonic() >= deadline
-            try:
-                said = self.live.everywhere(client, table.read_from, check=True)
-            except WorkshopError:
-                if late:
-                    raise
-            else:
-                there = {node: text.split() for node, text in said.items()}
-                if late or len({frozenset(rows) for rows in there.values()}) == 1:
-                    return there
-            time.sleep(1)
-
-    def _broken_promise(self, writes: Audit | None) -> str:
-        if writes is None:
-            return ""
-        if writes.void:
-            return f"void: {writes.void}"
-        if self.declared.must_lose and not any(writes.lost.values()):
-            return "nothing was lost: this time it shows nothing"
-        if self.declared.may_lose or self.declared.must_lose:
-            return ""
-        bound = self._seconds(self.declared.outage)
-        if self.declared.serves != "nobody" and writes.outage > bound:
-            return f"no write for {writes.outage:.1f} s, {bound:.0f} s allowed"
-        return writes.wrong
 
     def _whole(self, probe: Probe) -> bool:
         lately = {s.by for s in probe.samples()[-2 * GOOD_AGAIN :]}

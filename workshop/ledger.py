@@ -68,6 +68,7 @@ class Audit:
     by_second: list[tuple[int, int, int, int]] = field(default_factory=list)  # see `seconds`
     stale: dict[str, list[str]] = field(default_factory=dict)  # by node: missed by a look
     lost_updates: list[int] = field(default_factory=list)  # numbers that two writes made
+    fresh: bool = True  # whether nodes promise to show what was acknowledged, at once
 
     @property
     def wrong(self) -> str:
@@ -75,7 +76,7 @@ class Audit:
         found = []
         for word, nodes in (
             ("lost", self.lost), ("duplicated", self.duplicated), ("ghosts", self.ghosts),
-            ("stale", self.stale),
+            ("stale", self.stale if self.fresh else {}),
         ):  # fmt: skip
             found += [f"{len(rows)} {word} on {node}" for node, rows in nodes.items() if rows]
         if self.differing:
@@ -91,7 +92,9 @@ class Audit:
             f"{self.offered} writes offered: {self.ok} acknowledged, {self.failed} failed, "
             f"{self.unknown} unknown ({self.recovered} of them there); {self.outage:.1f} s outage"
         )
-        return f"{text}; {self.wrong or 'nothing lost, duplicated or invented'}"
+        late = [f"{len(rows)} on {node}" for node, rows in self.stale.items() if not self.fresh]
+        behind = f"; shown late: {', '.join(late)}" if late else ""
+        return f"{text}; {self.wrong or 'nothing lost, duplicated or invented'}{behind}"
 
 
 def read(lines: Iterable[str]) -> list[Attempt]:
@@ -179,9 +182,11 @@ def audit(
     there: Mapping[str, Iterable[str]],
     struck: tuple[float, float] | None = None,
     looks: Iterable[Look] = (),
+    *,
+    fresh: bool = True,
 ) -> Audit:
     """Hold the attempts against the operations that are `there`, by node, and against what
-    `looks` saw in the meantime.
+    `looks` saw in the meantime; to show a row late is wrong where nodes promise to be `fresh`.
 
     `struck` is when the fault began and when it was over (wall clock, seconds): a run without
     an attempt in between proves nothing.
@@ -208,6 +213,7 @@ def audit(
         by_second=seconds(attempts, struck[0] if struck else None),
         stale=_stale(attempts, looks),
         lost_updates=_lost_updates(set(known), whole),
+        fresh=fresh,
     )
 
 

@@ -68,6 +68,11 @@ class Live:
         """Run a command as root on a node; `timeout` in seconds."""
         return self.remote(node).run(command, timeout, check)
 
+    def said(self, node: str, command: str, timeout: float = 60) -> str:
+        """What a command says on a node, whatever became of it: standard output, then standard
+        error, without the space around; `timeout` in seconds."""
+        return self.run(node, command, timeout, check=False).output.strip()
+
     def everywhere(
         self, command: str, nodes: list[str] | None = None, check: bool = False
     ) -> dict[str, str]:

@@ -106,6 +106,7 @@ class Fault(Strict):
     leaves: str = ""
     may_lose: bool = False
     must_lose: bool = False
+    shows: str | float = 0  # seconds until it can be noticed; nothing is judged before
     outage: str | float = 0
     settle: str | float = 5
     after_heal: Literal["holder", "peer", "any", "one"] = "one"
@@ -125,6 +126,9 @@ class LedgerTable(Strict):
     secret: str
     database: str
     read_from: Annotated[list[str], Field(min_length=1)]
+    counter: bool = False
+    look_every: Annotated[float, Field(ge=0)] = 0
+    fresh: bool = False
 
 
 class LabFile(Strict):

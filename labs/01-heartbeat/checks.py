@@ -78,3 +78,10 @@ def check_heartbeat_alone_starts_the_service(cluster):
         host = cluster.host(node)
         assert host.service("heartbeat").is_enabled, f"{node}: heartbeat is not enabled"
         assert not host.service("apache2").is_enabled, f"{node}: apache2 starts by itself"
+
+
+def check_heartbeat_may_start_itself_anew(cluster):
+    """systemd does not stop a heartbeat that starts itself anew, as after a split brain."""
+    for node in cluster.nodes:
+        told = cluster.said(node, "systemctl show -p RemainAfterExit --value heartbeat")
+        assert told == "yes", f"{node}: systemd takes the old process's end for heartbeat's"

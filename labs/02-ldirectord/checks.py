@@ -8,10 +8,6 @@ DIRECTORS = ("lb1", "lb2")
 SERVERS = ("web1", "web2")
 
 
-def _said(cluster, node, command):
-    return cluster.run(node, command, check=False).output.strip()
-
-
 def _holder(cluster):
     holders = cluster.holders()
     assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
@@ -20,7 +16,7 @@ def _holder(cluster):
 
 def _in_service(cluster, node):
     """The servers that the node's kernel sends visitors to."""
-    table = ipvs_table(_said(cluster, node, "ipvsadm -Ln"))
+    table = ipvs_table(cluster.said(node, "ipvsadm -Ln"))
     service = table.get(f"{cluster.lab.file.address}:80")
     assert service, f"{node} balances nothing at {cluster.lab.file.address}:80"
     return {server.address for server in service.servers if server.weight}
@@ -76,10 +72,10 @@ def check_only_the_director_answers_arp(cluster):
     holder = _holder(cluster)
     other = next(node for node in DIRECTORS if node != holder)
     command = f"arping -b -c 2 -w 4 -I eth1 {cluster.lab.file.address}"
-    found = set(re.findall(r"\[([0-9A-F:]{17})\]", _said(cluster, other, command)))
+    found = set(re.findall(r"\[([0-9A-F:]{17})\]", cluster.said(other, command)))
     assert len(found) == 1, f"{len(found)} machines answer for the address"
     for node in SERVERS:
-        shown = _said(cluster, node, "ip -o -4 address show dev lo")
+        shown = cluster.said(node, "ip -o -4 address show dev lo")
         assert f" {cluster.lab.file.address}/32" in shown, f"{node} does not have the address"
 
 
@@ -98,7 +94,7 @@ def check_sessions_are_shared(cluster):
     assert match, "web1 begins no session"
     address = cluster.lab.cluster.address("web2")
     page = f"curl -s --max-time 5 -b {match[0]} http://{address}/guestbook.php"
-    visit = re.search(r"Visit \d+", _said(cluster, "client", page))
+    visit = re.search(r"Visit \d+", cluster.said("client", page))
     assert visit, "web2 shows no guest book"
     assert visit[0] == "Visit 2", f"web2 counts it as {visit[0]}"
 
@@ -113,7 +109,7 @@ def check_the_guest_book_is_open(cluster):
 def check_the_application_is_started_again(cluster):
     """On each web server systemd keeps the application server running, whatever it dies of."""
     for node in SERVERS:
-        shown = _said(cluster, node, "systemctl show -p ActiveState,Restart --value greeter")
+        shown = cluster.said(node, "systemctl show -p ActiveState,Restart --value greeter")
         assert set(shown.split()) == {"active", "always"}, f"{node}: {' '.join(shown.split())}"
 
 
@@ -128,7 +124,7 @@ def check_both_directors_have_the_same_files(cluster):
 def check_connections_are_synced(cluster):
     """Each director tells the other one about its connections, and listens."""
     for node in DIRECTORS:
-        shown = _said(cluster, node, "ipvsadm -L --daemon")
+        shown = cluster.said(node, "ipvsadm -L --daemon")
         for role in ("master", "backup"):
             assert f"{role} sync daemon" in shown, f"{node} runs no {role} sync daemon"
 
@@ -136,17 +132,17 @@ def check_connections_are_synced(cluster):
 def check_ldirectord_is_watched(cluster):
     """Something starts ldirectord anew when it dies: its watchdog runs, now and after a boot."""
     for node in DIRECTORS:
-        shown = _said(cluster, node, "systemctl is-active ldirectord-watchdog")
+        shown = cluster.said(node, "systemctl is-active ldirectord-watchdog")
         assert shown == "active", f"{node}: the watchdog is {shown or 'not there'}"
-        shown = _said(cluster, node, "systemctl is-enabled ldirectord-watchdog")
+        shown = cluster.said(node, "systemctl is-enabled ldirectord-watchdog")
         assert shown == "enabled", f"{node}: the watchdog is {shown or 'not there'}"
 
 
 def check_heartbeat_alone_starts_ldirectord(cluster):
     """heartbeat's resources name ldirectord, and systemd does not start a second one."""
     for node in DIRECTORS:
-        assert "ldirectord::" in _said(cluster, node, "cat /etc/ha.d/haresources"), node
-        shown = _said(cluster, node, "systemctl is-enabled ldirectord")
+        assert "ldirectord::" in cluster.said(node, "cat /etc/ha.d/haresources"), node
+        shown = cluster.said(node, "systemctl is-enabled ldirectord")
         assert shown == "disabled", f"{node}: ldirectord.service is {shown or 'not there'}"
 
 
@@ -154,5 +150,5 @@ def check_nobody_stays_with_a_dead_server(cluster):
     """The kernel lets visitors go whose server was taken out."""
     for node in DIRECTORS:
         for name in ("expire_quiescent_template", "expire_nodest_conn"):
-            shown = _said(cluster, node, f"cat /proc/sys/net/ipv4/vs/{name}")
+            shown = cluster.said(node, f"cat /proc/sys/net/ipv4/vs/{name}")
             assert shown == "1", f"{node}: net.ipv4.vs.{name} is {shown.splitlines()[-1]}"
