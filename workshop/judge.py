@@ -13,7 +13,7 @@ from workshop.errors import WorkshopError
 from workshop.ledger import Audit, listed
 from workshop.live import Live
 from workshop.manifest import Fault
-from workshop.probe import GOOD_AGAIN, Outage, Probe
+from workshop.probe import GOOD_AGAIN, TIMEOUT, Outage, Probe
 from workshop.waiting import eventually
 from workshop.writes import Writes, broken_promise
 
@@ -69,9 +69,11 @@ class Trial:
 
     def _probe(self, phase: str) -> Probe:
         output = state.path(f"probe/{self.live.lab.number}-{self.name}-{phase}.jsonl")
-        return Probe(self.live.url, self.live.lab.file.says, output)
+        patience = self.live.machines.host.patience
+        return Probe(self.live.url, self.live.lab.file.says, output, TIMEOUT * patience)
 
     def _seconds(self, expression: str | float) -> float:
+        """A bound, which grows with a slow machine; a mere wait does not."""
         return self.live.lab.seconds(expression) * self.live.machines.host.patience
 
     def _baseline(self, probe: Probe) -> None:
@@ -96,7 +98,7 @@ class Trial:
             time.sleep(self._seconds(self.declared.shows))
             wrong = self._await(lambda: self._serves(probe), bound + 30, "the declared outcome")
             settled, stood = time.monotonic() - started, time.time()
-            settle = self._seconds(self.declared.settle)
+            settle = self.live.lab.seconds(self.declared.settle)
             deadline = time.monotonic() + settle
             while not wrong and time.monotonic() < deadline:
                 time.sleep(1)
@@ -126,7 +128,7 @@ class Trial:
     def _serves(self, probe: Probe, lately: int = 10) -> bool:
         """Whether the declared outcome stands. The nodes are asked only where the answers fit:
         to be asked costs a machine time, and just now it takes over."""
-        samples = probe.samples()[-lately:]
+        samples = probe.answered()[-lately:]
         served = [s.good for s in samples]
         serves = self.declared.serves
         if self.declared.leaves in {s.by for s in samples if s.by}:
@@ -165,7 +167,7 @@ class Trial:
             started = time.monotonic()
             faults.heal(self.live.machines, self.token or None)
             wrong = self._await(lambda: self._whole(probe), within, "one holder and good answers")
-            if not wrong and (settle := self._seconds(self.declared.heal_settle)):
+            if not wrong and (settle := self.live.lab.seconds(self.declared.heal_settle)):
                 time.sleep(settle)
                 wrong = self._await(lambda: self._whole(probe), within, "the same a while later")
             settled = time.monotonic() - started
@@ -183,7 +185,7 @@ class Trial:
         )
 
     def _whole(self, probe: Probe) -> bool:
-        lately = {s.by for s in probe.samples()[-2 * GOOD_AGAIN :]}
+        lately = {s.by for s in probe.answered()[-2 * GOOD_AGAIN :]}
         back = not self.declared.leaves or self.declared.leaves in lately
         if not back or not probe.good_lately():
             return False

@@ -80,6 +80,10 @@ class Live:
         `check` says so."""
         return parallel(lambda n: self.run(n, command, check=check).stdout, nodes or self.nodes)
 
+    def address(self, node: str, network: str = "front") -> str:
+        """The node's own address in `front`, `back` or `management`."""
+        return self.lab.cluster.address(node, network)
+
     def host(self, node: str) -> Any:
         """The node as pytest-testinfra's `host`: packages, services, files, processes."""
         return testinfra.host.Host(_Backend(self.remote(node)))
@@ -100,6 +104,12 @@ class Live:
                 f"{' and '.join(holders) or 'no node'}; `invoke heal`, or `invoke reset "
                 f"{self.lab.number}` and `invoke lab {self.lab.number}`"
             )
+        return holders[0]
+
+    def one_holder(self) -> str:
+        """The same, for a check: an AssertionError where there is not exactly one."""
+        holders = self.holders()
+        assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
         return holders[0]
 
     def peer(self, holder: str) -> str:

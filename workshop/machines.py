@@ -432,17 +432,9 @@ sync
             return False
 
     def set_clocks(self, nodes: list[str]) -> None:
-        """Give the nodes the time of day: it stood still while they did.
-
-        An emulated processor's own counter did not. The kernel charges whoever ran as the memory
-        was saved with all that time, and a real-time process, heartbeat say, then gets no more of
-        the processor for as long: so that limit is lifted.
-        """
-        limit = "/proc/sys/kernel/sched_rt_runtime_us"
+        """Give the nodes the time of day: it stood still while they did."""
         parallel(
-            lambda n: self.remote(n).run(
-                f"date -s @{time.time():.3f} >/dev/null; echo -1 >{limit}"
-            ),
+            lambda n: self.remote(n).run(f"date -s @{time.time():.3f} >/dev/null"),
             nodes,
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 RATE = 10.0  # requests a second
-TIMEOUT = 1.0  # seconds until a request counts as failed
+TIMEOUT = 1.0  # seconds until a request counts as failed, on the reference machine
 GOOD_AGAIN = 10  # consecutive good answers that end an outage
 LATE = 0.2  # seconds by which the prober's 99th percentile may be late
 
@@ -100,15 +101,18 @@ def measure(samples: list[Sample]) -> Outage:
 class Probe:
     """A prober in a process of its own, bounded in time; results are read as they come."""
 
-    def __init__(self, url: str, says: str, output: Path, seconds: float = 900) -> None:
-        self.url, self.says, self.output, self.seconds = url, says, output, seconds
+    def __init__(
+        self, url: str, says: str, output: Path, timeout: float = TIMEOUT, seconds: float = 900
+    ) -> None:
+        self.url, self.says, self.output = url, says, output
+        self.timeout, self.seconds = timeout, seconds
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Probe:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.output.unlink(missing_ok=True)
         command = [sys.executable, "-m", "workshop.probe", self.url, self.says]
-        command += [str(self.output), str(self.seconds)]
+        command += [str(self.output), str(self.timeout), str(self.seconds)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, start_new_session=True, cwd=_root()
         )
@@ -131,9 +135,18 @@ class Probe:
                 found.append(Sample(**json.loads(line)))
         return sorted(found, key=lambda s: s.due)
 
+    def answered(self) -> list[Sample]:
+        """The samples of requests before which none is open: one that hangs comes to its end
+        after those that were due later."""
+        found = self.samples()
+        for number, (sample, following) in enumerate(itertools.pairwise(found), 1):
+            if following.due - sample.due > 1.5 / RATE:
+                return found[:number]
+        return found
+
     def good_lately(self, count: int = GOOD_AGAIN) -> bool:
         """Whether the newest `count` requests were all good."""
-        newest = self.samples()[-count:]
+        newest = self.answered()[-count:]
         return len(newest) == count and all(s.good for s in newest)
 
     def outage(self) -> Outage:
@@ -145,13 +158,14 @@ def _root() -> Path:
     return Path(__file__).resolve().parent.parent
 
 
-async def request(url: str, says: str, due: float) -> Sample:
-    """One GET over a new connection, judged by its status and its content."""
+async def request(url: str, says: str, due: float, timeout: float = TIMEOUT) -> Sample:
+    """One GET over a new connection, judged by its status and its content; it fails `timeout`
+    seconds after it was due."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or 80
     late = time.time() - due
     try:
-        async with asyncio.timeout(max(due + TIMEOUT - time.time(), 0.01)):
+        async with asyncio.timeout(max(due + timeout - time.time(), 0.01)):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 path = parts.path or "/"
@@ -179,12 +193,12 @@ async def request(url: str, says: str, due: float) -> Sample:
     return Sample(due, late, seconds, True, by=match[1] if match.groups() else "")
 
 
-async def _main(url: str, says: str, output: Path, seconds: float) -> None:
+async def _main(url: str, says: str, output: Path, timeout: float, seconds: float) -> None:
     begin = time.time()
     with output.open("a", buffering=1) as stream:
 
         async def one(due: float) -> None:
-            stream.write(json.dumps(asdict(await request(url, says, due))) + "\n")
+            stream.write(json.dumps(asdict(await request(url, says, due, timeout))) + "\n")
 
         pending: set[asyncio.Task[None]] = set()
         number = 0
@@ -205,10 +219,11 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("says")
     parser.add_argument("output", type=Path)
+    parser.add_argument("timeout", type=float)
     parser.add_argument("seconds", type=float)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(_main(arguments.url, arguments.says, arguments.output, arguments.seconds))
+    asyncio.run(_main(**vars(arguments)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 from workshop.judge import Trial, Verdict
 from workshop.live import Live
@@ -33,8 +32,8 @@ class Stoppable(Live):
 class StoppableProbe(Probe):
     """A probe that nobody waits for once `stopped` is set."""
 
-    def __init__(self, url: str, says: str, output: Path, stopped: threading.Event) -> None:
-        super().__init__(url, says, output)
+    def __init__(self, plain: Probe, stopped: threading.Event) -> None:
+        super().__init__(plain.url, plain.says, plain.output, plain.timeout)
         self.stopped = stopped
 
     def samples(self) -> list[Sample]:
@@ -50,7 +49,7 @@ class StoppableTrial(Trial):
         super().__init__(live, name, on)
         self.stopped = live.stopped
         # half a minute that a trial sleeps through; here `_await` waits for it
-        self._settle = self._seconds(self.declared.heal_settle)
+        self._settle = live.lab.seconds(self.declared.heal_settle)
         self.declared = self.declared.model_copy(update={"heal_settle": 0})
         self._healing = False
 
@@ -59,8 +58,7 @@ class StoppableTrial(Trial):
         return super().recover()
 
     def _probe(self, phase: str) -> Probe:
-        plain = super()._probe(phase)
-        return StoppableProbe(plain.url, plain.says, plain.output, self.stopped)
+        return StoppableProbe(super()._probe(phase), self.stopped)
 
     def _await(self, condition: object, within: float, what: str) -> str:
         wrong = super()._await(condition, within, what)

@@ -5,12 +5,6 @@ import re
 from workshop import eventually
 
 
-def _holder(cluster):
-    holders = cluster.holders()
-    assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
-    return holders[0]
-
-
 def _peers(cluster):
     return [(node, other) for node in cluster.nodes for other in cluster.nodes if other != node]
 
@@ -28,14 +22,15 @@ def _page(cluster):
 
 def check_one_node_holds_the_address(cluster):
     """Exactly one node holds the floating address."""
-    _holder(cluster)
+    cluster.one_holder()
 
 
 def check_the_holder_serves(cluster):
     """The node that holds the address is the node that answers."""
     match = re.search(cluster.lab.file.says, cluster.get(cluster.url).body)
     assert match, f"no page from {cluster.url}"
-    assert match[1] == _holder(cluster), f"{match[1]} answers for {_holder(cluster)}"
+    holder = cluster.one_holder()
+    assert match[1] == holder, f"{match[1]} answers for {holder}"
 
 
 def check_each_node_sees_the_other(cluster):

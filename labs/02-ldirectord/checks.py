@@ -8,12 +8,6 @@ DIRECTORS = ("lb1", "lb2")
 SERVERS = ("web1", "web2")
 
 
-def _holder(cluster):
-    holders = cluster.holders()
-    assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
-    return holders[0]
-
-
 def _in_service(cluster, node):
     """The servers that the node's kernel sends visitors to."""
     table = ipvs_table(cluster.said(node, "ipvsadm -Ln"))
@@ -23,7 +17,7 @@ def _in_service(cluster, node):
 
 
 def _server(cluster, node, page):
-    return cluster.get(f"http://{cluster.lab.cluster.address(node)}/{page}")
+    return cluster.get(f"http://{cluster.address(node)}/{page}")
 
 
 def check_both_servers_serve(cluster):
@@ -40,8 +34,8 @@ def check_both_servers_serve(cluster):
 
 def check_one_director_balances(cluster):
     """Exactly one director has the address, and its kernel sends visitors to both servers."""
-    serving = _in_service(cluster, _holder(cluster))
-    wanted = {cluster.lab.cluster.address(node) for node in SERVERS}
+    serving = _in_service(cluster, cluster.one_holder())
+    wanted = {cluster.address(node) for node in SERVERS}
     assert serving == wanted, f"in service: {', '.join(sorted(serving)) or 'no server'}"
 
 
@@ -69,7 +63,7 @@ def check_servers_are_well(cluster):
 
 def check_only_the_director_answers_arp(cluster):
     """Of all machines that have the address, one says so."""
-    holder = _holder(cluster)
+    holder = cluster.one_holder()
     other = next(node for node in DIRECTORS if node != holder)
     command = f"arping -b -c 2 -w 4 -I eth1 {cluster.lab.file.address}"
     found = set(re.findall(r"\[([0-9A-F:]{17})\]", cluster.said(other, command)))
@@ -92,7 +86,7 @@ def check_sessions_are_shared(cluster):
     cookie = _server(cluster, "web1", "guestbook.php").headers.get("Set-Cookie", "")
     match = re.match(r"guestbook=[^;]+", cookie)
     assert match, "web1 begins no session"
-    address = cluster.lab.cluster.address("web2")
+    address = cluster.address("web2")
     page = f"curl -s --max-time 5 -b {match[0]} http://{address}/guestbook.php"
     visit = re.search(r"Visit \d+", cluster.said("client", page))
     assert visit, "web2 shows no guest book"

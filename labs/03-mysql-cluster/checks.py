@@ -16,12 +16,8 @@ def _sql(cluster, node, query):
     return cluster.said(node, f'timeout 20 mysql --batch --skip-column-names -e "{query}"')
 
 
-def _back(cluster, node):
-    return cluster.lab.cluster.address(node, "back")
-
-
 def _members(cluster, node="mgm"):
-    shown = cluster.said(node, f"timeout 20 ndb_mgm -c {_back(cluster, node)} -e show")
+    shown = cluster.said(node, f"timeout 20 ndb_mgm -c {cluster.address(node, 'back')} -e show")
     members = ndb_members(shown)
     assert members, f"{node}: no cluster is shown"
     return members.values()
@@ -32,7 +28,7 @@ def check_all_nodes_are_connected(cluster):
     members = [m for m in _members(cluster) if m.connected and not m.state]
     for kind, hosts in (("NDB", DATABASES), ("MGM", MANAGEMENT), ("API", DATABASES)):
         found = {m.address for m in members if m.kind == kind}
-        missing = [name for name in hosts if _back(cluster, name) not in found]
+        missing = [name for name in hosts if cluster.address(name, "back") not in found]
         assert not missing, f"{kind} is not there on {' and '.join(missing)}"
 
 
@@ -92,7 +88,7 @@ def check_directors_balance_the_sql_nodes(cluster):
     service = ipvs_table(cluster.said(holders[0], "ipvsadm -Ln")).get(f"{address}:3306")
     assert service, f"{holders[0]} balances nothing at {address}:3306"
     serving = {server.address for server in service.servers if server.weight}
-    wanted = {_back(cluster, node) for node in DATABASES}
+    wanted = {cluster.address(node, "back") for node in DATABASES}
     assert serving == wanted, f"in service: {', '.join(sorted(serving)) or 'no SQL node'}"
 
 
@@ -100,7 +96,7 @@ def check_a_sql_node_is_asked_whether_it_serves(cluster):
     """Each director's check lets a sound SQL node pass, and leaves nothing behind on a dead one."""
     for node in DIRECTORS:
         for server in DATABASES:
-            code = f"check-sql - - {_back(cluster, server)} 3306; echo $?"
+            code = f"check-sql - - {cluster.address(server, 'back')} 3306; echo $?"
             assert cluster.said(node, code) == "0", f"{node} finds {server} unfit"
         code = "check-sql - - 127.0.0.1 3306; echo $?"
         assert cluster.said(node, code) == "1", f"{node} lets a server pass that is not there"
@@ -125,7 +121,7 @@ def check_the_guest_book_uses_the_cluster(cluster):
 
     def everywhere():
         for node in WEB:
-            page = cluster.get(f"http://{cluster.lab.cluster.address(node)}/guestbook.php")
+            page = cluster.get(f"http://{cluster.address(node)}/guestbook.php")
             assert text in page.body, f"{node} does not show what was written"
         for node in DATABASES:
             rows = _sql(cluster, node, f"SELECT 1 FROM guestbook.entry WHERE text = '{text}'")
@@ -140,7 +136,7 @@ class _Visitor:
 
     def __init__(self, cluster):
         self.cluster = cluster
-        self.site = f"http://{cluster.lab.cluster.address('web1')}"
+        self.site = f"http://{cluster.address('web1')}"
 
     def _post(self, page, cookie, **fields):
         data = urllib.parse.urlencode(fields)

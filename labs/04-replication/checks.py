@@ -22,10 +22,6 @@ def _sql(cluster, node, query):
     return cluster.said(node, f'timeout 20 mariadb --batch --skip-column-names -e "{query}"')
 
 
-def _back(cluster, node):
-    return cluster.lab.cluster.address(node, "back")
-
-
 def _writer(cluster):
     """The node that has the writer's address."""
     address = str(cluster.lab.variables["writer_address"])
@@ -95,7 +91,7 @@ def check_a_replica_takes_no_writes(cluster):
         ("INSERT INTO ledger (operation) VALUES ('stray')", "ERROR 1290"),
         ("SET GLOBAL read_only = OFF", "ERROR 1227"),
     ):
-        asked = f'{client} --host={_back(cluster, replica)} -e "{query}" 2>&1'
+        asked = f'{client} --host={cluster.address(replica, "back")} -e "{query}" 2>&1'
         said = cluster.said("web1", asked)
         assert code in said, f"{replica} answers to {query}: {said or 'nothing at all'}"
 
@@ -174,7 +170,7 @@ def check_directors_balance_both(cluster):
     service = ipvs_table(cluster.said(holders[0], "ipvsadm -Ln")).get(f"{address}:3306")
     assert service, f"{holders[0]} balances nothing at {address}:3306"
     serving = {server.address for server in service.servers if server.weight}
-    wanted = {_back(cluster, node) for node in DATABASES}
+    wanted = {cluster.address(node, "back") for node in DATABASES}
     assert serving == wanted, f"in service: {', '.join(sorted(serving)) or 'no server'}"
 
 
@@ -182,7 +178,7 @@ def check_a_replica_is_asked_whether_it_follows(cluster):
     """Each director's check lets sound servers pass, and one that is not there fail."""
     for node in DIRECTORS:
         for server in DATABASES:
-            code = f"check-replica - - {_back(cluster, server)} 3306; echo $?"
+            code = f"check-replica - - {cluster.address(server, 'back')} 3306; echo $?"
             assert cluster.said(node, code) == "0", f"{node} finds {server} unfit"
         code = "check-replica - - 127.0.0.1 3306; echo $?"
         assert cluster.said(node, code) == "1", f"{node} lets a server pass that is not there"
@@ -205,7 +201,7 @@ def check_the_guest_book_writes_to_both(cluster):
     for node in WEB:
         shown = cluster.said(node, "sed -n 's/^host = //p' /etc/guestbook/database.ini")
         assert shown == address, f"{node}: the guest book's database is {shown or 'nowhere'}"
-        answer = cluster.get(f"http://{cluster.lab.cluster.address(node)}/guestbook.php")
+        answer = cluster.get(f"http://{cluster.address(node)}/guestbook.php")
         assert answer.status == 200, f"{node}: the guest book answers with {answer.status}"
     client = f"timeout 20 mariadb --defaults-extra-file=/etc/guestbook/client.cnf --host={address}"
     said = cluster.said("web1", f"{client} -e \"INSERT INTO ledger (operation) VALUES ('{text}')\"")

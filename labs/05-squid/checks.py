@@ -11,12 +11,6 @@ SERVERS = ("web1", "web2")
 CLIENT_HOST = 1  # the reader's machine, in every network
 
 
-def _holder(cluster):
-    holders = cluster.holders()
-    assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
-    return holders[0]
-
-
 def _url(cluster, path, scheme="http"):
     return f"{scheme}://{cluster.lab.file.address}{path}"
 
@@ -29,7 +23,7 @@ def _curl(cluster, node, path, options="", show="%{http_code}"):
 
 def _purge(cluster, path):
     for director in DIRECTORS:
-        address = cluster.lab.cluster.address(director, "back")
+        address = cluster.address(director, "back")
         cluster.said("mgm", f"curl -s --max-time 10 -X PURGE 'http://{address}{path}'")
 
 
@@ -43,7 +37,7 @@ def _asked(cluster, path):
 
 def check_squid_serves_the_site(cluster):
     """Visitors of squid's address get the site, and squid says that it was there."""
-    _holder(cluster)
+    cluster.one_holder()
     answer = cluster.get(cluster.url)
     assert answer.status == 200, f"{cluster.url} answers with status {answer.status}"
     assert re.search(cluster.lab.file.says, answer.body), "the page does not say who made it"
@@ -53,7 +47,7 @@ def check_squid_serves_the_site(cluster):
 
 def check_one_director_has_squids_address(cluster):
     """Exactly one director has squid's address."""
-    _holder(cluster)
+    cluster.one_holder()
 
 
 def check_squid_waits_on_both_directors(cluster):
@@ -136,7 +130,7 @@ def check_only_the_operator_purges(cluster):
     """mgm may purge, on the network behind the servers; a visitor may not."""
     seen = _curl(cluster, "client", "/news.php", "-X PURGE")
     assert seen == "403", f"a visitor who purges gets {seen}"
-    address = cluster.lab.cluster.address(_holder(cluster), "back")
+    address = cluster.address(cluster.one_holder(), "back")
     _curl(cluster, "client", "/news.php?purge")
     told = f"curl -s -o /dev/null -w '%{{http_code}}' -X PURGE 'http://{address}/news.php?purge'"
     seen = cluster.said("client", told)

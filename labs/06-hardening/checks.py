@@ -29,10 +29,6 @@ DIRECTORS = ("lb1", "lb2")
 SERVERS = ("web1", "web2")
 
 
-def _address(cluster, node, network="front"):
-    return cluster.lab.cluster.address(node, network)
-
-
 def _declared(cluster):
     """Every open port that the lab declares: node, network, protocol and port."""
     found = set()
@@ -72,7 +68,7 @@ def check_what_is_not_named_is_dropped(cluster):
 
 def check_no_other_port_answers(cluster):
     """From your machine, web1's database and memcached are not to be had on the front network."""
-    address = _address(cluster, "web1")
+    address = cluster.address("web1")
     for port in (22, 3306, 8080, 11211):
         told = f"timeout 3 bash -c 'echo >/dev/tcp/{address}/{port}' 2>&1; echo $?"
         seen = cluster.said("client", told).splitlines()[-1]
@@ -107,14 +103,14 @@ def check_a_scan_finds_declared_ports_only(cluster):
     floating = (cluster.lab.file.address, str(cluster.variables["site_address"]))
     allowed = dict.fromkeys(floating, _tcp(declared, "lb1", "front"))
     for node, network in itertools.product(cluster.nodes, ("front", "back")):
-        allowed[_address(cluster, node, network)] = _tcp(declared, node, network)
-    front = [*floating, *(_address(cluster, node) for node in cluster.nodes)]
+        allowed[cluster.address(node, network)] = _tcp(declared, node, network)
+    front = [*floating, *(cluster.address(node) for node in cluster.nodes)]
     seen = [("your machine", *pair) for pair in asyncio.run(_open(front, ports))]
-    own = {_address(cluster, "mgm", network) for network in ("front", "back")}
+    own = {cluster.address("mgm", network) for network in ("front", "back")}
     others = [address for address in allowed if address not in own]
     seen += [("mgm", *pair) for pair in _scanned(cluster, others, ports)]
     for origin in ("your machine", "mgm"):
-        found = (origin, _address(cluster, "web1"), 80)
+        found = (origin, cluster.address("web1"), 80)
         assert found in seen, f"a scan from {origin} does not even see web1's site"
     wrong = [f"{a}:{port} from {origin}" for origin, a, port in seen if port not in allowed[a]]
     assert not wrong, f"open and not declared: {', '.join(wrong)}"
@@ -189,7 +185,7 @@ def check_attacks_are_refused(cluster):
         for name, kinds in classes.items():
             for request in _requests(kinds)[:OF_EACH_CLASS]:
                 tried += 1
-                status, _ = _ask(_address(cluster, node), *request)
+                status, _ = _ask(cluster.address(node), *request)
                 # Apache itself refuses with 400 what is no path
                 let_in += [] if status in (400, 403) else [f"{name}: {request[1]} ({status})"]
         assert len(let_in) <= tried * (1 - REFUSED), f"{node} lets in {'; '.join(let_in)}"
@@ -199,7 +195,7 @@ def check_guests_may_write_what_they_like(cluster):
     """While attacks are refused, neither server refuses what ordinary guests send, on any form."""
     ordinary = tomllib.loads((HERE / "ordinary.toml").read_text())
     for node in SERVERS:
-        address = _address(cluster, node)
+        address = cluster.address(node)
         attack = "<script>alert(document.cookie)</script>"
         _, page = _ask(address, "POST", "/guestbook.php", FORM, urlencode({"text": attack}))
         assert "Only guests who logged in" not in page, f"{node} refuses nothing at all"
@@ -224,13 +220,13 @@ def check_guessers_are_banned(cluster):
         limit = cluster.said(node, "fail2ban-client get wrong-password maxretry")
         wanted = str(cluster.variables["wrong_passwords"])
         assert limit == wanted, f"{node} bans after {limit or 'nothing'}"
-    guesser = _address(cluster, "mgm")
+    guesser = cluster.address("mgm")
     guess = (
         f"for i in $(seq {wanted}); do curl -s --max-time 5 -o /dev/null -d name=alex "
         f"-d password=$i http://{cluster.lab.file.address}/login.php; done"
     )
     cluster.said("mgm", guess)
-    holder = _director(cluster)
+    holder = cluster.one_holder()
     try:
         eventually(
             lambda: guesser in cluster.said(holder, "fail2ban-client status wrong-password"),
@@ -243,7 +239,7 @@ def check_guessers_are_banned(cluster):
 def check_versions_are_nobodys_business(cluster):
     """Neither server tells its version."""
     for node in SERVERS:
-        said = cluster.get(f"http://{_address(cluster, node)}/robots.txt")
+        said = cluster.get(f"http://{cluster.address(node)}/robots.txt")
         assert said.headers.get("Server") == "Apache", f"{node} says {said.headers.get('Server')}"
 
 
@@ -268,11 +264,11 @@ def check_a_stolen_password_opens_nothing(cluster):
     """The guest book's password without its certificate is refused; its account has few rights."""
     told = (
         r"""MYSQL_PWD=$(sed -n 's/^password = "\(.*\)"/\1/p' /etc/guestbook/database.ini) """
-        f"mariadb -h {_address(cluster, 'web1', 'back')} -u guestbook -e 'SELECT 1'"
+        f"mariadb -h {cluster.address('web1', 'back')} -u guestbook -e 'SELECT 1'"
     )
     for node in SERVERS:
         assert "ERROR 1045" in cluster.said(node, told), f"{node}: the password is enough"
-        account = f"guestbook@'{_address(cluster, node, 'back')}'"
+        account = f"guestbook@'{cluster.address(node, 'back')}'"
         rights = cluster.said("web1", f'mariadb -N -e "SHOW GRANTS FOR {account}"')
         assert "REQUIRE X509" in rights, f"{account} needs no certificate"
         wanted = tuple(
@@ -299,7 +295,7 @@ def check_nobody_reads_what_goes_to_the_database(cluster):
     try:
         eventually(lambda: cluster.said("web1", f"test -s {record} && echo yes") == "yes",
                    20, "a recording on web1")  # fmt: skip
-        database = _address(cluster, "web1", "back")
+        database = cluster.address("web1", "back")
         cluster.said("web2", f"timeout 10 mariadb -h {database} -u {aloud} -e 'SELECT 1'")
         _write(cluster, "web2", secret)
         counted = cluster.said(
@@ -315,7 +311,7 @@ def check_nobody_reads_what_goes_to_the_database(cluster):
 
 def _write(cluster, node, text):
     """Log in on one web server as alex, and write a text into the guest book."""
-    site, jar = f"http://{_address(cluster, node)}", f"/tmp/check-{text}"
+    site, jar = f"http://{cluster.address(node)}", f"/tmp/check-{text}"
     curl = "curl -s --max-time 10 -o /dev/null -w '%{http_code} '"
     shown = cluster.said(
         "client",
@@ -327,7 +323,7 @@ def _write(cluster, node, text):
 
 def check_tls_is_up_to_date(cluster):
     """Squid and the database both offer TLS, no old version of it, and nothing weak."""
-    database = f"{_address(cluster, 'web1', 'back')}:3306"
+    database = f"{cluster.address('web1', 'back')}:3306"
     for target, how in ((f"{cluster.lab.file.address}:443", ""), (database, "--starttls-mysql")):
         told = f"sslscan --no-colour --no-check-certificate --no-groups {how} {target}"
         # from a machine that is never banned
@@ -346,24 +342,17 @@ def check_tls_is_up_to_date(cluster):
 # a server that steps aside, and the letter about it
 
 
-def _director(cluster):
-    """The one director that has the address."""
-    holders = cluster.holders()
-    assert len(holders) == 1, f"the address is on {' and '.join(holders) or 'no node'}"
-    return holders[0]
-
-
 @contextlib.contextmanager
 def _maintenance(cluster, server):
     """One web server out of the directors' table, for as long as the block runs."""
     file = f"/etc/ha.d/maintenance/{server}"
 
     def weighs(wanted):
-        director = _director(cluster)
+        director = cluster.one_holder()
         table = ipvs_table(cluster.said(director, "ipvsadm -Ln"))
         service = table.get(f"{cluster.variables['site_address']}:80")
         weights = {s.address: s.weight for s in service.servers} if service else {}
-        assert bool(weights.get(_address(cluster, server))) == wanted, f"weights: {weights}"
+        assert bool(weights.get(cluster.address(server))) == wanted, f"weights: {weights}"
         return director
 
     cluster.everywhere(f"touch {file}", list(DIRECTORS))
@@ -376,7 +365,7 @@ def _maintenance(cluster, server):
 
 def check_a_server_steps_aside(cluster):
     """A web server in maintenance refuses squid, and takes its requests again when it is well."""
-    knock = f"timeout 5 bash -c 'echo >/dev/tcp/{_address(cluster, 'web2')}/80' 2>&1"
+    knock = f"timeout 5 bash -c 'echo >/dev/tcp/{cluster.address('web2')}/80' 2>&1"
     with _maintenance(cluster, "web2"):
         said = cluster.said("web2", "step-aside out", timeout=90)
         try:
@@ -392,14 +381,14 @@ def check_a_server_steps_aside(cluster):
 
 def check_an_alarm_reaches_the_mailbox(cluster):
     """When a server goes, and when it comes back, there is a letter on the active director."""
-    server = f"{_address(cluster, 'web2')}:80"
+    server = f"{cluster.address('web2')}:80"
 
     def letters(node, what):
         told = f"grep -c '^Log-Message: {what} real server: {server}' /var/mail/root"
         count = cluster.said(node, told)
         return int(count) if count.isdecimal() else 0
 
-    director = _director(cluster)
+    director = cluster.one_holder()
     gone, back = letters(director, "Quiescent"), letters(director, "Restored")
     with _maintenance(cluster, "web2"):
         eventually(lambda: letters(director, "Quiescent") > gone, 20, "a letter that web2 is out")
@@ -417,7 +406,7 @@ def check_mgm_has_everybodys_log(cluster):
 
     def arrived():
         for node in others:
-            told = f"grep -c {mark} /var/log/all/{_address(cluster, node, 'back')}.log"
+            told = f"grep -c {mark} /var/log/all/{cluster.address(node, 'back')}.log"
             assert cluster.said("mgm", told) == "1", f"mgm has no log of {node}"
         return True
 
@@ -434,13 +423,13 @@ def check_a_forged_beat_is_refused_and_told(cluster):
 
     def told():
         for node in DIRECTORS:
-            file = f"/var/log/all/{_address(cluster, node, 'back')}.log"
+            file = f"/var/log/all/{cluster.address(node, 'back')}.log"
             shown = cluster.said("mgm", f"grep -c '{name}. failed authentication' {file}")
             assert shown.strip("0").isdecimal(), f"mgm does not know that {node} refused one"
         return True
 
     for node in DIRECTORS:
-        send = f"echo {packed} | base64 -d >/dev/udp/{_address(cluster, node)}/694"
+        send = f"echo {packed} | base64 -d >/dev/udp/{cluster.address(node)}/694"
         cluster.said("mgm", f"bash -c {shlex.quote(send)}")
     eventually(told, 15, "a refusal by both directors, on mgm")
 
@@ -458,7 +447,7 @@ def _checksum(data):
 
 def check_all_have_one_time(cluster):
     """Every node but mgm follows mgm's clock, and is less than a second from it."""
-    server = _address(cluster, "mgm", "back")
+    server = cluster.address("mgm", "back")
     others = [node for node in cluster.nodes if node != "mgm"]
 
     def follows():
