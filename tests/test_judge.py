@@ -13,7 +13,7 @@ from fakes import LAB, Fleet, refused, web, write_lab
 from workshop import faults, judge
 from workshop.judge import Trial, Verdict
 from workshop.live import Live
-from workshop.probe import Outage, Probe, Sample
+from workshop.probe import TIMEOUT, Outage, Probe, Sample
 
 ADDRESS = "127.0.0.1"
 
@@ -167,7 +167,22 @@ def test_bounds_are_scaled_by_patience(
     fleet: Fleet, labs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKSHOP_PATIENCE", "3")
-    assert trial(fleet, labs)._seconds("deadtime + 20") == 90
+    found = trial(fleet, labs)
+    assert found._seconds("deadtime + 20") == 90
+    assert found._probe("fault").timeout == 3 * TIMEOUT
+
+
+def test_a_wait_after_healing_is_as_long_as_declared(
+    fleet: Fleet, labs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKSHOP_PATIENCE", "3")
+    found = trial(fleet, labs, fault(heal_settle=30))
+    seen = probe(tmp_path, "2" * 20)
+    monkeypatch.setattr(found, "_probe", lambda _: contextlib.nullcontext(seen))
+    slept: list[float] = []
+    monkeypatch.setattr(judge.time, "sleep", slept.append)
+    assert found.recover().wrong == ""
+    assert slept == [30]
 
 
 def test_a_verdict_in_words() -> None:

@@ -34,6 +34,20 @@ def test_roles_are_looked_up_when_they_are_needed(live: Live, fleet: Fleet) -> N
     assert live.named("lb1") == "lb1"
 
 
+def test_a_check_fails_where_there_is_not_one_holder(live: Live, fleet: Fleet) -> None:
+    fleet.holds("lb2")
+    assert live.one_holder() == "lb2"
+    for holders, words in (("lb1,lb2", "lb1 and lb2"), ("", "no node")):
+        fleet.holds(holders)
+        with pytest.raises(AssertionError, match=f"the address is on {words}"):
+            live.one_holder()
+
+
+def test_a_nodes_own_address_is_the_networks(live: Live) -> None:
+    assert live.address("lb1") == "192.168.56.11"
+    assert live.address("lb1", "back") == "192.168.57.11"
+
+
 def test_a_failing_command_somewhere_is_no_error_everywhere(live: Live, fleet: Fleet) -> None:
     fleet.nodes["lb1"].answers = {"cl_status": (1, "stopped")}
     fleet.nodes["lb2"].answers = {"cl_status": "active"}
