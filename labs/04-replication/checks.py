@@ -106,7 +106,7 @@ def check_commits_wait_for_the_replica(cluster):
     writer = _writer(cluster)
 
     def waits():
-        shown = dict(line.split("\t") for line in _sql(cluster, writer, query).splitlines())
+        shown = dict(re.findall(r"^(\w+)\t(.*)$", _sql(cluster, writer, query), re.MULTILINE))
         assert shown.get("Rpl_semi_sync_master_status") == "ON", f"{writer}: fallen back"
         # ON with nobody there is no promise
         assert shown.get("Rpl_semi_sync_master_clients") == "1", f"{writer}: nobody to wait for"

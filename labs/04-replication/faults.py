@@ -3,14 +3,15 @@
 from workshop import Action, Plan, cut
 
 SQL = "timeout 20 mariadb -e"
-# ends the undoing: the server that was away follows again, and has everything
-CAUGHT_UP = "replica-wait 40"
-# once mariadbd runs: this server becomes a copy of the other one
-REBUILD = "mariadb-admin --wait=30 ping >/dev/null && replica-seed && replica-wait 20"
-# and it is the writer again, as before
+# ends the undoing: the server that was away follows again, and has everything. A start that is under
+# way is waited for, with what each start ends with.
+CAUGHT_UP = "systemctl start mariadb; replica-wait 40"
+# this server becomes a copy of the other one
+REBUILD = "systemctl start mariadb && replica-seed && replica-wait 20"
+IS_WRITER = "/etc/ha.d/resource.d/database-writer status"
+# it is the writer again, as before
 BACK = (
-    "timeout 40 sh -c 'until /etc/ha.d/resource.d/database-writer status; "
-    "do /usr/share/heartbeat/hb_takeover all; sleep 5; done'"
+    f"timeout 80 sh -c 'until {IS_WRITER}; do /usr/share/heartbeat/hb_takeover all; sleep 5; done'"
 )
 # the node knows whom it follows; half a second for what goes there, and to nobody else: a band of
 # its own, since what servers send to clients is in the third one
@@ -41,7 +42,7 @@ def writer_off(node: str) -> Plan:
     """Slow the link to the replica, then pull the writer's plug."""
     return Plan(
         [Action(node, "run", SLOW), Action(node, "off")],
-        [Action(node, "on"), Action(node, "run", f"{CAUGHT_UP} && {BACK}")],
+        [Action(node, "on"), Action(node, "run", CAUGHT_UP), Action(node, "run", BACK)],
     )
 
 
@@ -50,7 +51,7 @@ def writer_off_asynchronous(node: str) -> Plan:
     alone = f"{SQL} 'SET GLOBAL rpl_semi_sync_master_enabled = OFF'; sleep 2"
     return Plan(
         [Action(node, "run", SLOW), Action(node, "run", alone), Action(node, "off")],
-        [Action(node, "on"), Action(node, "run", f"{REBUILD} && {BACK}")],
+        [Action(node, "on"), Action(node, "run", REBUILD), Action(node, "run", BACK)],
     )
 
 
@@ -65,7 +66,8 @@ def fallen_back_writer_off(node: str) -> Plan:
         [
             Action(OTHER[node], "run", "nft delete table inet fault 2>/dev/null || true"),
             Action(node, "on"),
-            Action(node, "run", f"{REBUILD} && {BACK}"),
+            Action(node, "run", REBUILD),
+            Action(node, "run", BACK),
         ],
     )
 
@@ -78,17 +80,24 @@ def replica_off(node: str) -> Plan:
 def both_off(node: str) -> Plan:
     """Pull both plugs at once. The one that comes back first is the writer, and uses numbers again
     that the other one may have seen: the other one becomes a copy."""
-    nodes = (node, OTHER[node])
     return Plan(
-        [Action(each, "off") for each in nodes],
-        [*(Action(each, "on") for each in nodes), Action(OTHER[node], "run", REBUILD)],
+        [Action(each, "off") for each in OTHER],
+        [
+            Action(node, "on"),
+            Action(node, "run", f"timeout 80 sh -c 'until {IS_WRITER}; do sleep 1; done'"),
+            Action(OTHER[node], "on"),
+            Action(OTHER[node], "run", REBUILD),
+        ],
     )
 
 
 def writer_frozen(node: str) -> Plan:
     """Freeze mariadbd; whoever finds it so kills it, so there is nothing to thaw but a leftover."""
-    thaw = f"pkill -CONT -x mariadbd || true; systemctl start mariadb; {CAUGHT_UP} && {BACK}"
-    return Plan([Action(node, "run", "pkill -STOP -x mariadbd")], [Action(node, "run", thaw)])
+    thaw = f"pkill -CONT -x mariadbd; {CAUGHT_UP}"
+    return Plan(
+        [Action(node, "run", "pkill -STOP -x mariadbd")],
+        [Action(node, "run", thaw), Action(node, "run", BACK)],
+    )
 
 
 def replica_frozen(node: str) -> Plan:
