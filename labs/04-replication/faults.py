@@ -3,8 +3,8 @@
 from workshop import Action, Plan, cut
 
 SQL = "timeout 20 mariadb -e"
-# ends the undoing: the server that was away follows again, and has everything. A start that is under
-# way is waited for, with what each start ends with.
+# ends the undoing: the server that was away follows again, and has everything. A start that is
+# under way is waited for, with what each start ends with.
 CAUGHT_UP = "systemctl start mariadb; replica-wait 40"
 # this server becomes a copy of the other one
 REBUILD = "systemctl start mariadb && replica-seed && replica-wait 20"

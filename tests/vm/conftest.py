@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import os
+from typing import TypeVar
 
 import pytest
 
@@ -27,7 +28,16 @@ def _chosen() -> list[Lab]:
     return [lab for lab in _wanted() if there or not lab.file.mysql_cluster]
 
 
-ROTATION = 2  # faults that run although their lab's evidence holds
+# what runs although the lab's evidence holds, each day other ones
+FAULTS = 2
+MUTATIONS = 8
+
+T = TypeVar("T")
+
+
+def _turn(of: list[T], count: int) -> list[T]:
+    today = datetime.datetime.now(datetime.UTC).toordinal()
+    return [of[(today * count + i) % len(of)] for i in range(min(count, len(of)))]
 
 
 def _everything() -> bool:
@@ -52,24 +62,29 @@ def _faults() -> list[tuple[Lab, str]]:
         for name in (lab.file.faults if _everything() else evidence.unproved(lab, recipe))
     ]
     proved = [(lab, n) for lab in labs for n in lab.file.faults if (lab, n) not in wanted]
-    today = datetime.datetime.now(datetime.UTC).toordinal()
-    turn = [proved[(today * ROTATION + i) % len(proved)] for i in range(ROTATION) if proved]
-    return [*wanted, *turn]
+    return [*wanted, *_turn(proved, FAULTS)]
+
+
+@functools.cache
+def _mutations() -> list[tuple[Lab, str]]:
+    """Mutations that run: of labs whose evidence does not hold all, of the others a few."""
+    wanted = [(lab, name) for lab in _unproved() for name in lab.mutations]
+    proved = [(lab, n) for lab in _chosen() for n in lab.mutations if (lab, n) not in wanted]
+    return [*wanted, *_turn(proved, MUTATIONS)]
 
 
 @functools.cache
 def _experiments() -> list[Lab]:
     """Labs whose experiments run: those whose evidence does not hold, and one by rotation."""
     labs = _chosen()
-    today = datetime.datetime.now(datetime.UTC).toordinal()
-    turn = labs[today % len(labs)]
-    return [lab for lab in labs if lab is turn or lab in _unproved()]
+    turn = _turn(labs, 1)
+    return [lab for lab in labs if lab in turn or lab in _unproved()]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     labs = _chosen()
     if "check_name" in metafunc.fixturenames:
-        pairs = [(lab, name) for lab in labs for name in lab.mutations]
+        pairs = _mutations()
         metafunc.parametrize(
             ("lab", "check_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
         )
@@ -105,7 +120,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"left out, without MySQL Cluster packages: {without}")
     left = [f"{number}-{name}" for number, name in every if (number, name) not in ran]
     untried = [lab.name for lab in _chosen() if lab not in _experiments()]
-    words = [f"the faults {', '.join(left)}"] if left else []
+    unbroken = sum(len(lab.mutations) for lab in _chosen()) - len(_mutations())
+    words = [f"{unbroken} mutations"] if unbroken else []
+    words += [f"the faults {', '.join(left)}"] if left else []
     words += [f"the experiments of {', '.join(untried)}"] if untried else []
     terminalreporter.write_line(
         f"left out, for their evidence holds: {'; '.join(words)}" if words else "left out: nothing"
