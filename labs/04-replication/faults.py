@@ -11,7 +11,7 @@ REBUILD = "systemctl start mariadb && replica-seed && replica-wait 20"
 IS_WRITER = "/etc/ha.d/resource.d/database-writer status"
 # it is the writer again, as before
 BACK = (
-    f"timeout 80 sh -c 'until {IS_WRITER}; do /usr/share/heartbeat/hb_takeover all; sleep 5; done'"
+    f"timeout 170 sh -c 'until {IS_WRITER}; do /usr/share/heartbeat/hb_takeover all; sleep 5; done'"
 )
 # the node knows whom it follows; half a second for what goes there, and to nobody else: a band of
 # its own, since what servers send to clients is in the third one
@@ -22,12 +22,15 @@ tc qdisc replace dev $card root handle 1: prio bands 4
 tc qdisc replace dev $card parent 1:4 handle 30: netem delay 500ms
 tc filter add dev $card protocol ip parent 1: prio 1 u32 match ip dst $peer/32 flowid 1:4
 """
-# on the replica: what the writer's server sends is not heard, what its heartbeat sends is
+# on the replica: what the writer's server sends is not heard, what its heartbeat sends is. Nor does
+# the writer hear that its replica gives up: it would not wait for one that took its leave.
 DEAF = r"""
 peer=$(sed -n 's/^host = //p' /etc/mysql/peer.cnf)
 nft "add table inet fault
 add chain inet fault input { type filter hook input priority -10; }
-add rule inet fault input ip saddr $peer tcp sport 3306 drop"
+add rule inet fault input ip saddr $peer tcp sport 3306 drop
+add chain inet fault output { type filter hook output priority -10; }
+add rule inet fault output ip daddr $peer tcp dport 3306 drop"
 """
 # until the writer no longer waits for its replica
 FALLEN_BACK = r"""
@@ -84,7 +87,7 @@ def both_off(node: str) -> Plan:
         [Action(each, "off") for each in OTHER],
         [
             Action(node, "on"),
-            Action(node, "run", f"timeout 80 sh -c 'until {IS_WRITER}; do sleep 1; done'"),
+            Action(node, "run", f"timeout 170 sh -c 'until {IS_WRITER}; do sleep 1; done'"),
             Action(OTHER[node], "on"),
             Action(OTHER[node], "run", REBUILD),
         ],
