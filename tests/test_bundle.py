@@ -48,6 +48,14 @@ def test_both_archives_hold_the_same() -> None:
     assert {path.split("/")[0] for path in first} == {bundle.NAME}
 
 
+def test_the_bytes_are_those_of_any_python_and_any_zlib() -> None:
+    """Nothing is compressed, and no header says who wrote it."""
+    one = [bundle.File("a", b"x" * 200_000, "0644")]
+    made = bundle.zipped(one), bundle.tarred(one)
+    sums = [hashlib.sha256(archive).hexdigest()[:16] for archive in made]
+    assert sums == ["29ba5e451fc8c70e", "3ef06682795eb093"]
+
+
 def test_sums_cover_every_file(tmp_path: Path) -> None:
     for path in bundle.write(LABS, target=tmp_path):
         if path.suffix == ".zip":

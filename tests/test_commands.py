@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -262,6 +263,21 @@ def test_a_demo_is_prepared_and_starts_in_seconds(desk: Desk) -> None:
     known = desk.works(commands.checkpoint, "list", "")
     assert "lab-1" in known
     assert state.load("course.json", {})["built"] == []
+
+
+def test_a_demo_that_starts_late_is_said_to(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "STARTS", -1)
+    said = desk.works(commands.demo, "1", False, 1.0, True, False, "", "")
+    assert "starts in 0 s, more than -1: this machine is slow, or busy" in said
+
+
+def test_a_port_that_is_taken_is_one_line(desk: Desk) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = desk.refused(commands.serve, port)
+    assert f"port {port} of 127.0.0.1 cannot be had: Address already in use" in said
+    assert "--port" in said
+    assert "port 70000 of 127.0.0.1 cannot be had" in desk.refused(commands.serve, 70000)
 
 
 def test_a_lab_that_does_not_hold_is_not_prepared(desk: Desk) -> None:

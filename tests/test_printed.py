@@ -63,9 +63,6 @@ def test_a_command_comes_from_its_lab(command: printed.Command) -> None:
     folders = list(manifest.LABS.glob(f"[0-9][0-9]-{command.lab}"))
     assert folders, f"no lab {command.lab}"
     words = command.words or command.type
-    assert (
-        words in command.type.replace(command.type.split()[-1], command.type.split()[-1]) or words
-    )
     sources = [p for p in folders[0].rglob("*") if p.suffix in (".md", ".toml", ".py", ".j2")]
     texts = [p.read_text().replace("{{ site_address }}", "192.168.56.100") for p in sources]
     assert any(words in text for text in texts), words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -35,6 +36,8 @@ from workshop.live import Live
 from workshop.machines import Machines
 from workshop.manifest import ROOT, Lab
 from workshop.steps import CLIENT
+
+STARTS = 20  # seconds in which the demo of a lab that is prepared is to be on the screen
 
 
 @command
@@ -360,8 +363,7 @@ def demo(
     one = _lab(number)
     pacing.manner(one, pace, start, until)  # refused before anything is touched
     with course(f"demo {one.number}") as it:
-        if not auto:
-            _ask(it)
+        _ask(it)
         demos.play(it, one, auto, pace, start, until)
 
 
@@ -375,7 +377,9 @@ def _prepare(it: Course, wanted: Lab) -> None:
         )
     begin = time.monotonic()
     it.reset(wanted)
-    screen.line(f"the demo of lab {wanted.number} starts in {time.monotonic() - begin:.0f} s")
+    took = time.monotonic() - begin
+    late = f", more than {STARTS}: this machine is slow, or busy" if took > STARTS else ""
+    screen.line(f"the demo of lab {wanted.number} starts in {took:.0f} s{late}")
 
 
 @command
@@ -434,6 +438,14 @@ def handout(anyway: bool) -> None:
 @command
 def serve(port: int) -> None:
     """Show the handout on 127.0.0.1."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise WorkshopError(
+            f"port {port} of 127.0.0.1 cannot be had: {why}; `invoke serve --port 8001` takes "
+            "another one"
+        ) from None
     screen.line(f"http://127.0.0.1:{port}/ (Ctrl-C stops it)")
     words = [sys.executable, "-m", "mkdocs", "serve", "--dev-addr", f"127.0.0.1:{port}", "--quiet"]
     os.environ["NO_MKDOCS_2_WARNING"] = "1"  # the theme's advertisement

@@ -28,13 +28,17 @@ class Remark:
     title: str
     body: str
     anchor: str
+    under: str  # the heading of the section that shows it
 
 
 def find(text: str, kind: str) -> list[Remark]:
     """Every gotcha or question of a page, in order."""
     found: list[Remark] = []
     lines = text.split("\n")
+    under = ""
     for index, line in enumerate(lines):
+        if heading := re.fullmatch(r"#{2,4} (.+)", line):
+            under = heading[1].strip()
         match = re.fullmatch(rf'{re.escape(KINDS[kind])} {kind}(?:\s+"(.*)")?\s*', line)
         if not match:
             continue
@@ -45,7 +49,8 @@ def find(text: str, kind: str) -> list[Remark]:
             body.append(following)
         title = match[1] or kind.capitalize()
         anchor = f"{kind}-" + re.sub(r"\W+", "-", title.lower()).strip("-")
-        found.append(Remark(kind, title, textwrap.dedent("\n".join(body)).strip(), anchor))
+        said = textwrap.dedent("\n".join(body)).strip()
+        found.append(Remark(kind, title, said, anchor, under))
     return found
 
 
@@ -69,13 +74,14 @@ def page_of(pages: list[LabPage], kind: str, level: int = 2) -> str:
         for remark in page.remarks:
             if remark.kind != kind:
                 continue
+            under = f", under <q>{html.escape(remark.under)}</q>" if kind == "gotcha" else ""
             body = re.sub(
                 r"\]\((?![a-z]+:|/)([^)]+)\)", functools.partial(_from_root, page), remark.body
             )
             result.append(
                 f"{level * '#'} {remark.title}\n\n{body}\n\n"
                 f'<a class="shown" href="{page.url}#{remark.anchor}">'
-                f"{said} lab {page.lab.number}: {html.escape(page.lab.title)}</a>\n"
+                f"{said} lab {page.lab.number}: {html.escape(page.lab.title)}{under}</a>\n"
             )
     return "\n".join(result) or "The labs have none yet.\n"
 

@@ -87,11 +87,19 @@ class LabWriter:
         self.lab_page, self.part, self.distribution = lab_page, part, distribution
         self.lab, self.page = lab_page.lab, lab_page.page
         self.rendered = render.available(self.lab)
-        self.recorded = evidence.read(self.lab)
+        proved = lab_page.proof.state == "proved"
+        self.recorded = evidence.read(self.lab) if proved else {}
         self.placed: dict[tuple[str, str], render.File] = {}  # what an earlier step installed
         for number in manifest.closure(self.lab.file.requires, self.lab.folder.parent):
-            for file in render.files(manifest.lab(number, self.lab.folder.parent)):
-                self.placed[file.node, file.path] = file
+            self._leave(manifest.lab(number, self.lab.folder.parent))
+
+    def _leave(self, required: Lab) -> None:
+        """Note the files as the Build of a required lab leaves them."""
+        page, there = steps.parse(required), render.available(required)
+        for step in page.section("build"):
+            if step.kind == "install":
+                for found in render.installed(page, step, there).values():
+                    self.placed.update({(file.node, file.path): file for file in found})
 
     def write(self) -> str:
         """The page's Markdown; fills `blocks`."""
@@ -212,7 +220,7 @@ class LabWriter:
             heal=code("invoke heal"),
             bound=proofs.bound(self.lab, fault),
             healing=proofs.healing(self.lab, fault),
-            measured=proofs.measured(self.recorded, step.target),
+            measured=proofs.measured(self.lab, step.target, self.lab_page.proof),
             picture=failures.picture(
                 self.lab,
                 step.target,

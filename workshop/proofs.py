@@ -33,7 +33,8 @@ class Measured:
     fault: Fault
     wrong: str  # not empty: it did not end as declared, and the figures mean nothing
     outage: float
-    allowed: float | None  # None: until it is undone
+    bound: float  # as declared
+    allowed: float | None  # as it was there, on a slow machine more; None: until it is undone
     failed: int
     requests: int
     undone: float
@@ -112,6 +113,7 @@ def figures(lab: Lab) -> list[Measured]:
             fault,
             recorded[name].get("wrong", ""),
             recorded[name]["outage"],
+            lab.seconds(fault.outage),
             None if fault.serves == "nobody" else recorded[name].get("bound", 0.0),
             recorded[name].get("failed", 0),
             recorded[name].get("requests", 0),
@@ -156,8 +158,10 @@ def _at_most(seconds: float) -> str:
     return f"at most {seconds:g} s" if seconds else "no time at all"
 
 
-def measured(recorded: dict[str, Any], name: str) -> str:
-    """What the visitors' probe saw when the fault was last proved, and was undone."""
+def measured(lab: Lab, name: str, proof: Proof) -> str:
+    """What the visitors' probe saw when the fault was last proved, and was undone; and that this
+    was of another state of the lab, where it was."""
+    recorded = evidence.read(lab)
     entry = recorded.get("faults", {}).get(name, {})
     if "outage" not in entry or entry.get("wrong"):
         return "Not measured yet."
@@ -166,7 +170,13 @@ def measured(recorded: dict[str, Any], name: str) -> str:
         share = f"{entry['failed']} of {entry['requests']} requests failed"
         seen = f"{entry['outage']:.1f} s without service, {share}"
     undone = f"{entry['heal_outage']:.1f} s" if entry.get("heal_outage") else "nothing"
-    return f"{seen}; undoing it cost {undone} ({recorded.get('date', '?')}, {machine(recorded)})."
+    where = [entry.get("date") or recorded.get("date", "?"), machine(recorded)]
+    fault = lab.file.faults[name]
+    if fault.serves != "nobody" and entry.get("bound", 0) > lab.seconds(fault.outage):
+        where.append(f"a slow machine, which was allowed {entry['bound']:g} s")
+    if proof.state == "stale":
+        where.append("of another state of this lab: stale")
+    return f"{seen}; undoing it cost {undone} ({', '.join(where)})."
 
 
 def machine(recorded: dict[str, Any]) -> str:

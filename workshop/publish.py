@@ -49,7 +49,10 @@ def publish(
     (folder / BILL).write_text(bill(built.manifest["packages"] if built else {}, commit(checkout)))
     (folder / SUMS).write_text(checksums(folder))
     if not built:
-        say(f"{BILL} lacks the box's packages: `invoke box` builds it, then publish again")
+        say(
+            f"{BILL} lacks the box's packages, and the pages what changes of Debian's files: "
+            "`invoke box` builds it, then publish again"
+        )
     if banner:
         say(banner)
     say(f"{folder.name}/index.html, {SUMS} and {BILL}, built in {seconds:.1f} s")

@@ -135,7 +135,7 @@ class Handout:
             "cluster_table": self.part("cluster.html", **shown),
             "network_table": self.part("networks.html", **shown),
             "diagram": self.part("diagram.svg", **shown),
-            "hero": self.hero(),
+            **self.hero(),
             "printed": printed.NAME if self.printed else "",
             "commands": self.part("remember.html", commands=self.commands()),
             "gotchas": gathered.page_of(pages, "gotcha"),
@@ -153,15 +153,18 @@ class Handout:
         """The commands worth remembering."""
         return printed.commands(self.prose, self.labs)
 
-    def hero(self) -> Markup:
-        """The first machine of the course that loses its power, in three moments."""
+    def hero(self) -> dict[str, Any]:
+        """The first machine of the course that loses its power, in three moments, and whether
+        the seconds are those of a proof that holds."""
         for page in self.pages.values():
+            proved = evidence.read(page.lab) if page.proof.state == "proved" else {}
             for name, fault in page.lab.file.faults.items():
-                recorded = evidence.read(page.lab).get("faults", {}).get(name)
+                recorded = proved.get("faults", {}).get(name)
                 picture = failures.picture(page.lab, name, recorded=recorded)
                 if picture and (fault.does, fault.serves) == ("power_off", "peer"):
-                    return self.part("failure.html", picture=picture, fault=fault)
-        return Markup()
+                    shown = self.part("failure.html", picture=picture, fault=fault)
+                    return {"hero": shown, "measured": bool(recorded)}
+        return {"hero": "", "measured": False}
 
 
 def _read(lab: Lab) -> LabPage:

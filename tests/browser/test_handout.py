@@ -12,12 +12,17 @@ from eyes import Looking, Site, look
 from justhtml import JustHTML
 from playwright.sync_api import Browser, expect
 
-from workshop import evidence, manifest, render, steps
+from workshop import box, evidence, manifest, render, steps
+from workshop.manifest import ROOT, Lab
 
 LAB = manifest.labs()[0]
-LAB_PAGE = f"labs/{LAB.name}/index.html"
+EACH_LAB = pytest.mark.parametrize("lab", manifest.labs(), ids=lambda lab: lab.slug)
 HOME_BYTES = 500_000
 SECONDS = 10
+
+
+def page_of(lab: Lab) -> str:
+    return f"labs/{lab.name}/index.html"
 
 
 def test_it_is_built_in_time(built: Site) -> None:
@@ -129,13 +134,14 @@ def test_the_search_finds_a_page(looking: Looking, built: Site, scheme: str) -> 
     assert looking.complaints == []
 
 
+@EACH_LAB
 def test_the_copy_button_takes_the_commands_and_nothing_else(
-    chromium: Browser, built: Site
+    chromium: Browser, built: Site, lab: Lab
 ) -> None:
     context, looking = look(chromium, built)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = looking.open(LAB_PAGE)
-    commands = [step for step in steps.parse(LAB).steps if step.kind in ("sh", "sql")]
+    page = looking.open(page_of(lab))
+    commands = [step for step in steps.parse(lab).steps if step.kind in ("sh", "sql")]
     shown = page.locator(".step-sh, .step-sql")
     assert shown.count() == len(commands) > 0
     for index, step in enumerate(commands):
@@ -148,20 +154,21 @@ def test_the_copy_button_takes_the_commands_and_nothing_else(
     context.close()
 
 
-def test_a_file_is_downloaded_as_it_was_rendered(looking: Looking) -> None:
-    page = looking.open(LAB_PAGE)
-    files = {(f.node, f.path): f for f in render.files(LAB)}
+@EACH_LAB
+def test_a_file_is_downloaded_as_it_was_rendered(looking: Looking, lab: Lab) -> None:
+    page = looking.open(page_of(lab))
+    files = {(f.node, f.path): f for f in render.files(lab)}
     for link in page.locator("a.download:visible").all()[:3]:
         with page.expect_download() as waiting:
             link.click()
         href = link.get_attribute("href") or ""
-        node, _, path = href.split(f"configs/{LAB.name}/")[1].partition("/")
+        node, _, path = href.split(f"configs/{lab.name}/")[1].partition("/")
         assert waiting.value.suggested_filename == Path(path).name
         assert Path(waiting.value.path()).read_bytes() == files[node, path].content
 
 
 def test_a_file_that_differs_has_a_tab_for_each_node(looking: Looking) -> None:
-    page = looking.open(LAB_PAGE)
+    page = looking.open(page_of(LAB))
     tabs = page.locator(".tabbed-set").first
     node = tabs.locator("label").last.inner_text()
     expect(tabs.get_by_text(f"on {node}", exact=False).last).to_be_hidden()
@@ -200,22 +207,24 @@ def test_the_reader_can_change_to_dark(looking: Looking) -> None:
     assert page.evaluate(background) != before
 
 
-def test_on_paper_every_node_has_its_file_and_no_menu(looking: Looking) -> None:
-    page = looking.open(LAB_PAGE)
+@EACH_LAB
+def test_on_paper_every_node_has_its_file_and_no_menu(looking: Looking, lab: Lab) -> None:
+    page = looking.open(page_of(lab))
     page.emulate_media(media="print")
     expect(page.locator(".md-sidebar--primary")).to_be_hidden()
     for block in page.locator(".tabbed-block").all():
         expect(block).to_be_visible()
 
 
-def test_each_fault_has_its_picture_and_its_figures(looking: Looking) -> None:
-    page = looking.open(LAB_PAGE)
-    faults = [step for step in steps.parse(LAB).steps if step.kind == "fault"]
+@EACH_LAB
+def test_each_fault_has_its_picture_and_its_figures(looking: Looking, lab: Lab) -> None:
+    page = looking.open(page_of(lab))
+    faults = [step for step in steps.parse(lab).steps if step.kind == "fault"]
     assert page.locator(".step-fault .failure").count() == len(faults) > 0
-    recorded = evidence.read(LAB).get("faults", {})
+    recorded = evidence.read(lab).get("faults", {})
     rows = page.locator(".measured tbody tr")
     assert rows.count() == len(recorded)
-    for index, name in enumerate(name for name in LAB.file.faults if name in recorded):
+    for index, name in enumerate(name for name in lab.file.faults if name in recorded):
         entry, row = recorded[name], rows.nth(index)
         expect(row).to_contain_text(f"{entry['outage']:.1f} s")
         share = float(row.locator("rect.outage").get_attribute("width") or "nan")
@@ -226,13 +235,17 @@ def test_each_fault_has_its_picture_and_its_figures(looking: Looking) -> None:
         assert share == pytest.approx(100 * entry["outage"] / widest, abs=0.01)
 
 
-def test_what_changes_of_the_distributions_file_is_told(looking: Looking) -> None:
-    page = looking.open(LAB_PAGE)
+@EACH_LAB
+def test_what_changes_of_the_distributions_file_is_told(looking: Looking, lab: Lab) -> None:
+    page = looking.open(page_of(lab))
     told = page.locator(".step-install .file").all()
     assert told
     for file in told:
         text = file.text_content() or ""
         assert re.search(r"Debian|distribution's file was not at hand", text), text[:200]
+    if box.cached(ROOT):
+        assert "was not at hand" not in (page.locator("main").text_content() or "")
+        assert page.locator(".shipped").count() > 0
 
 
 def test_gathered_questions_lead_to_their_lab(looking: Looking) -> None:

@@ -5,6 +5,7 @@ The order within a lab matters: before, build, build again, mutations, faults, e
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Any
 
@@ -122,31 +123,33 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
     faults.forget()
     live = Live(course.machines, lab)
     trial = Trial(live, fault_name)
+    patience = course.machines.host.patience
     try:
         struck = trial.strike()
     finally:
         healed = trial.recover()
+    wrong = struck.wrong or healed.wrong
+    if healed.outage.void:
+        wrong = wrong or "the prober itself was late as it was undone: measure again"
+    if lab.file.ledger and (not healed.writes or healed.writes.ok < WRITES):
+        wrong = wrong or f"fewer than {WRITES} writes were acknowledged"
     _facts(found, lab)["faults"][fault_name] = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "on": struck.node,
         "outage": struck.outage.seconds,
         "failed": struck.outage.failed,
         "requests": struck.outage.requests,
         "bound": struck.bound,
-        "patience": course.machines.host.patience,
+        "patience": patience,
         "holders": struck.holders,
         "settled": struck.settled,
         "heal_outage": healed.outage.seconds,
         "healed_in": healed.settled,
-        "wrong": struck.wrong or healed.wrong,
+        "wrong": wrong,
         **({"writes": _counted(healed.writes)} if healed.writes else {}),
     }
     print(f"{struck}\nhealed: {healed}")
-    assert not struck.outage.void
-    assert not struck.wrong
-    assert not healed.wrong
-    if lab.file.ledger:
-        assert healed.writes
-        assert healed.writes.ok >= WRITES
+    assert not wrong
     try:
         within = 60 * course.machines.host.patience
         eventually(lambda: _all_pass(live), within, "all checks pass again")
