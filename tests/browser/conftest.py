@@ -12,8 +12,13 @@ import pytest
 from eyes import Looking, Site, look
 from playwright.sync_api import Browser, sync_playwright
 
-from workshop import site
+from workshop import imprint, site
+from workshop.imprint import Contact, Imprint
 
+WHO = Imprint(
+    site_url="https://example.org/lamp/",
+    contact=Contact(name="Kim Example", mail="kim@example.org", url="https://example.org/ask"),
+)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -25,10 +30,12 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """This checkout's site, served on 127.0.0.1."""
+    """This checkout's site as somebody would publish it, served on 127.0.0.1."""
     folder = tmp_path_factory.mktemp("site")
-    site.build(site_dir=folder)  # reads the box, where there is one, once
-    seconds = site.build(site_dir=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(imprint, "read", lambda *_: WHO)
+        site.build(site_dir=folder)  # reads the box, where there is one, once
+        seconds = site.build(site_dir=folder)
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -102,6 +102,20 @@ def test_the_home_page_is_light(looking: Looking) -> None:
     assert 20_000 < weight < HOME_BYTES, shown
 
 
+def test_a_published_handout_says_whom_to_ask_and_has_pages_to_print(looking: Looking) -> None:
+    page = looking.open("contact.html")
+    expect(page.locator("main a[href='mailto:kim@example.org']")).to_be_visible()
+    expect(page.locator("main a[href='https://example.org/ask']")).to_be_visible()
+    canonical = page.locator("link[rel=canonical]").get_attribute("href")
+    assert canonical == "https://example.org/lamp/contact.html"
+    page = looking.open("index.html")
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="two pages to print").evaluate(
+            "link => { link.download = 'handout.pdf'; link.click(); }"
+        )
+    assert Path(waiting.value.path()).read_bytes().startswith(b"%PDF-")
+
+
 def test_the_pages_lead_into_each_other(looking: Looking) -> None:
     page = looking.open("index.html")
     page.locator(".md-sidebar--primary").get_by_role("link", name="Set-up").click()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import datetime
 import re
+import time
 from typing import Any
 
 import pytest
 
 from workshop import apply, evidence, faults, plugin, steps
+from workshop.commands import STARTS
 from workshop.course import Course, checkpoint
 from workshop.judge import Trial
 from workshop.ledger import Audit
@@ -70,6 +72,15 @@ def test_restore_changes_no_holder(lab: Lab, course: Course) -> None:
     assert live.holders() == before
     assert _outcomes(plugin.run(live)) == dict.fromkeys(lab.mutations, "passed")
     print(f"restored in {restored.load:.1f} s, ssh after {restored.total:.1f} s")
+
+
+def test_its_demo_starts_in_seconds(lab: Lab, course: Course) -> None:
+    """From the state before the lab, which `invoke demo --prepare` keeps."""
+    begin = time.monotonic()
+    course.reset(lab)
+    seconds = time.monotonic() - begin
+    print(f"the state before lab {lab.number} is there in {seconds:.1f} s")
+    assert seconds < STARTS * course.machines.host.patience
 
 
 def _all_pass(live: Live) -> bool:
