@@ -43,7 +43,7 @@ def two(
 @pytest.mark.parametrize(
     ("path", "matters"),
     [
-        ("labs/02-second/steps.md", True),
+        ("labs/02-second/steps.md", False),
         ("labs/02-second/files/directors/etc/ha.d/ha.cf.j2", True),
         ("labs/02-second/new.txt", True),
         ("labs/01-first/files/directors/etc/ha.d/ha.cf.j2", True),
@@ -94,6 +94,25 @@ def test_a_lab_stands_on_how_the_one_it_requires_is_built(
     assert (evidence.digest(two, "recipe") != before) is matters
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "built", "tried"),
+    [
+        ("## Build", "Some words.\n\n## Build", False, False),
+        ("## Try", "```sh on=lb1\nfalse\n```\n\n## Try", True, True),
+        ("## Try", "## Try\n\n```sh on=lb1\nfalse\n```\n", False, True),
+        ("## Try", "## Try\n\n```fault dark\n```\n", False, False),
+    ],
+)
+def test_of_a_page_counts_what_is_done_and_not_what_is_said(
+    two: Lab, old: str, new: str, built: bool, tried: bool
+) -> None:
+    path = two.folder / "steps.md"
+    before = evidence.digest(two, "recipe"), evidence.tried(two, "recipe")
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert (evidence.digest(two, "recipe") != before[0]) is built
+    assert (evidence.tried(two, "recipe") != before[1]) is tried
+
+
 def test_the_ledger_matters_to_labs_that_count_writes(two: Lab) -> None:
     ledger = evidence.ROOT / "workshop" / "ledger.py"
     ledger.touch()
@@ -116,7 +135,7 @@ def test_the_digest_follows_the_boxs_recipe_and_the_files_rights(two: Lab) -> No
     before = evidence.digest(two, "recipe")
     assert evidence.digest(two, "recipe") == before
     assert evidence.digest(two, "another") != before
-    (two.folder / "steps.md").chmod(0o755)
+    (two.folder / "lab.toml").chmod(0o755)
     assert evidence.digest(two, "recipe") != before
 
 
@@ -177,6 +196,8 @@ def test_what_a_proof_left_over_is_known(two: Lab) -> None:
     evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
     assert evidence.unproved(two, "recipe") == []
     assert evidence.unproved(two, "another") == ["dark"]
+    assert evidence.unbroken(two, "recipe") == []
+    assert evidence.unbroken(two, "another") == list(two.mutations) != []
 
 
 def test_a_fault_without_figures_is_not_proved(two: Lab) -> None:
@@ -207,10 +228,14 @@ def test_experiments_of_a_page_are_proved_too(two: Lab) -> None:
     evidence.write(two, "recipe", "tcg", "cpu", PROVED)
     assert evidence.stale(two, "recipe") == "the experiments of its page are not proved"
     tried = PROVED | {"try_seconds": 1.0, "measured": {"ratio": "0.5"}}
+    tried["tried"] = evidence.tried(two, "recipe")
     evidence.write(two, "recipe", "tcg", "cpu", tried)
     assert evidence.stale(two, "recipe") == ""
     kept = evidence.merged(two, "recipe", PROVED)
     assert (kept["try_seconds"], kept["measured"]) == (1.0, {"ratio": "0.5"})
     assert "try_seconds" not in evidence.merged(two, "another", PROVED)
+    page.write_text(page.read_text().replace("uptime", "uptime -p"))
+    assert evidence.stale(two, "recipe") == "the experiments of its page are not proved"
+    assert "try_seconds" not in evidence.merged(two, "recipe", PROVED)
     built_again = {"checks": {"check_x": {"built": "passed"}}}
     assert evidence.merged(two, "recipe", built_again)["checks"] == PROVED["checks"]

@@ -128,8 +128,8 @@ def forget(folder: Path) -> None:
 
 
 def change_lab(folder: Path) -> None:
-    path = folder / "labs/01-first/steps.md"
-    path.write_text(path.read_text() + "\nOne more word.\n")
+    path = folder / "labs/01-first/lab.toml"
+    path.write_text(path.read_text() + "\n# one more word\n")
 
 
 @pytest.mark.parametrize(

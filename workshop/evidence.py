@@ -38,14 +38,15 @@ def engine(lab: Lab) -> list[Path]:
 
 def digest(lab: Lab, recipe: str) -> str:
     """A digest of the lab, of how those it requires are built, of the topology, the box's recipe
-    and the engine."""
+    and the engine. Of the lab's page only Build counts; see `tried` for the rest."""
     total = hashlib.sha256(recipe.encode())
     labs = lab.folder.parent
     required = [manifest.lab(n, labs) for n in manifest.closure(lab.file.requires, labs)]
     for each in required:
         total.update(_build(each).encode())
+    total.update(_blocks(lab, "build").encode())
     folders = [*(each.folder / "files" for each in required), lab.folder]
-    found = [path for folder in folders for path in _files(folder)]
+    found = [path for folder in folders for path in _files(folder) if path.name != "steps.md"]
     for path in [labs / "cluster.toml", *found, *engine(lab)]:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
         total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
@@ -53,15 +54,28 @@ def digest(lab: Lab, recipe: str) -> str:
     return total.hexdigest()
 
 
+def tried(lab: Lab, recipe: str) -> str:
+    """A digest of all that the experiments of the page depend on: the lab, and their blocks."""
+    return hashlib.sha256(f"{digest(lab, recipe)}\0{_blocks(lab, 'try')}".encode()).hexdigest()
+
+
 def _build(lab: Lab) -> str:
     """How the lab is built: what it declares, and its steps; not how it is told, tried, broken
     or judged, on which no other lab stands."""
     declared = lab.file.model_dump_json(exclude={"title", "summary", "faults"})
-    blocks = [
-        dataclasses.replace(step, heading="", line=0, end=0, expect=None)
-        for step in steps.parse(lab).section("build")
-    ]
-    return f"{lab.name}\0{declared}\0{blocks}\0"
+    return f"{lab.name}\0{declared}\0{_blocks(lab, 'build', expected=False)}\0"
+
+
+def _blocks(lab: Lab, section: steps.Section, expected: bool = True) -> str:
+    """What a section of the page does, wherever its blocks stand and whatever is said about them;
+    `fault` blocks, which are proved by name, are left out."""
+    found = []
+    for step in steps.parse(lab).section(section):
+        if step.kind != "fault":
+            bare = dataclasses.replace(step, heading="", line=0, end=0, expect=None)
+            seen = (step.expect.text, step.expect.within) if step.expect and expected else None
+            found.append((bare, seen) if expected else bare)
+    return f"{found}"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -96,25 +110,35 @@ def stale(lab: Lab, recipe: str) -> str:
         return "it was never proved"
     if recorded.get("digest") != digest(lab, recipe):
         return f"it changed since it was proved on {recorded.get('date', '?')}"
-    return incomplete(lab, recorded)
+    return incomplete(lab, recorded) or _untried(lab, recipe, recorded)
+
+
+def _untried(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
+    if experiments(lab) and recorded.get("tried") != tried(lab, recipe):
+        return "the experiments of its page are not proved"
+    return ""
 
 
 def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
-    """What the evidence lacks, of checks, mutations, faults and experiments; empty when whole."""
+    """What the evidence lacks, of checks, mutations and faults; empty when whole."""
     for name in dict.fromkeys([*lab.mutations, *_checks(lab)]):
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
     if lacking := _lacking(lab, recorded):
         return f"its fault {lacking[0]} is not proved"
-    if experiments(lab) and "try_seconds" not in recorded:
-        return "the experiments of its page are not proved"
     return ""
 
 
 def unproved(lab: Lab, recipe: str) -> list[str]:
     """Names of the faults that no proof of the lab as it is now has shown to end as declared."""
     return _lacking(lab, _of_the_same(lab, recipe))
+
+
+def unbroken(lab: Lab, recipe: str) -> list[str]:
+    """Names of the mutations that no proof of the lab as it is now has shown to be caught."""
+    checks = _of_the_same(lab, recipe).get("checks", {})
+    return [n for n in lab.mutations if checks.get(n, {}).get("mutated") != "failed"]
 
 
 def _of_the_same(lab: Lab, recipe: str) -> dict[str, Any]:
@@ -155,9 +179,10 @@ def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
     known = _of_the_same(lab, recipe)
     if not known:
         return found
-    proof: dict[str, Any] = {
-        n: known[n] for n in ("try_seconds", "measured", "build_seconds") if n in known
-    }
+    kept = ["build_seconds"]
+    if not _untried(lab, recipe, known):
+        kept += ["try_seconds", "measured", "tried"]
+    proof: dict[str, Any] = {name: known[name] for name in kept if name in known}
     before, now = known.get("checks", {}), found.get("checks", {})
     checks = {name: {**before.get(name, {}), **now.get(name, {})} for name in {**before, **now}}
     faults = {**known.get("faults", {}), **found.get("faults", {})}

@@ -67,9 +67,14 @@ def _faults() -> list[tuple[Lab, str]]:
 
 @functools.cache
 def _mutations() -> list[tuple[Lab, str]]:
-    """Mutations that run: of labs whose evidence does not hold all, of the others a few."""
-    wanted = [(lab, name) for lab in _unproved() for name in lab.mutations]
-    proved = [(lab, n) for lab in _chosen() for n in lab.mutations if (lab, n) not in wanted]
+    """Mutations that run: those that are not proved, and a few more by turns."""
+    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
+    wanted = [
+        (lab, name)
+        for lab in labs
+        for name in (lab.mutations if _everything() else evidence.unbroken(lab, recipe))
+    ]
+    proved = [(lab, n) for lab in labs for n in lab.mutations if (lab, n) not in wanted]
     return [*wanted, *_turn(proved, MUTATIONS)]
 
 

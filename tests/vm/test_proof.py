@@ -188,7 +188,8 @@ def test_experiments_of_the_page(lab: Lab, tried: Lab, course: Course, found: Fo
                 measured.update(match.groupdict() if match else {})
 
     seconds = apply.run(Live(course.machines, lab), page, "try", ended=ended, faults=False)
-    _facts(found, lab).update(try_seconds=round(seconds, 1), measured=measured)
+    tried = evidence.tried(lab, course.recipe)
+    _facts(found, lab).update(try_seconds=round(seconds, 1), measured=measured, tried=tried)
 
 
 def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
@@ -197,6 +198,8 @@ def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
         acknowledged = sum(fault["writes"]["ok"] for fault in facts["faults"].values())
         assert acknowledged >= WRITES_OF_ALL
     assert evidence.incomplete(lab, facts) == ""
+    if evidence.experiments(lab):
+        assert facts.get("tried") == evidence.tried(lab, course.recipe)
 
 
 @pytest.fixture(autouse=True)
