@@ -16,7 +16,7 @@ from workshop import imprint, site
 from workshop.imprint import Contact, Imprint
 
 WHO = Imprint(
-    site_url="https://example.org/lamp/",
+    site_url="https://lamp.example.org/",
     contact=Contact(name="Kim Example", mail="kim@example.org", url="https://example.org/ask"),
 )
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
