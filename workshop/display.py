@@ -115,7 +115,11 @@ class Visitors:
             return self.last
         seconds: dict[int, bool] = {}
         by = ""
-        for sample in act.probe.samples():
+        try:
+            samples = act.probe.samples()
+        except FileNotFoundError:  # the probe begins anew, between the look for its file and this
+            return self.last
+        for sample in samples:
             if sample.due >= self._run:
                 second = int(sample.due)
                 seconds[second] = seconds.get(second, True) and sample.good
