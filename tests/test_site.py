@@ -423,23 +423,24 @@ def test_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, wor
     assert ("Stale: these figures are of another state of this lab." in text) is bool(reason)
 
 
-def test_a_slow_machines_allowance_stands_beside_the_bound(tmp_path: Path) -> None:
-    fault = {**PROVED["faults"]["power-off"], "bound": 66.0}  # type: ignore[index]
+def second_proved(folder: Path, **changed: Any) -> str:
+    """The text of the second lab's page, whose fault was proved with these figures changed."""
+    fault = {**PROVED["faults"]["power-off"], **changed}  # type: ignore[index]
     proved = json.dumps({**PROVED, "faults": {"power-off": fault}})
-    config = checkout(tmp_path, {"01-first": FIRST, "02-second": {**SECOND, "proved.json": proved}})
+    config = checkout(folder, {"01-first": FIRST, "02-second": {**SECOND, "proved.json": proved}})
     site.build(config_file=config)
-    text = Reading((tmp_path / "site/labs/02-second/index.html").read_text()).text
+    return Reading((folder / "site/labs/02-second/index.html").read_text()).text
+
+
+def test_a_slow_machines_allowance_stands_beside_the_bound(tmp_path: Path) -> None:
+    text = second_proved(tmp_path, bound=66.0)
     assert "without KVM, a slow machine, which was allowed 66 s" in text
     assert "30 s; 66 s there" in text
 
 
 def test_a_lab_that_counts_writes_shows_what_became_of_them(tmp_path: Path) -> None:
     writes = {"ok": 412, "lost": 5, "lost_updates": 1, "stale": 0, "ghosts": 0, "outage": 21.4}
-    fault = {**PROVED["faults"]["power-off"], "writes": writes}  # type: ignore[index]
-    proved = json.dumps({**PROVED, "faults": {"power-off": fault}})
-    config = checkout(tmp_path, {"01-first": FIRST, "02-second": {**SECOND, "proved.json": proved}})
-    site.build(config_file=config)
-    text = Reading((tmp_path / "site/labs/02-second/index.html").read_text()).text
+    text = second_proved(tmp_path, writes=writes)
     assert "Acknowledged writes" in text
     assert "5 of 412 lost, 1 lost updates; none for 21.4 s" in text
 

@@ -110,7 +110,7 @@ def stale(lab: Lab, recipe: str) -> str:
         return "it was never proved"
     if recorded.get("digest") != digest(lab, recipe):
         return f"it changed since it was proved on {recorded.get('date', '?')}"
-    return incomplete(lab, recorded) or _untried(lab, recipe, recorded)
+    return incomplete(lab, recipe, recorded)
 
 
 def _untried(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
@@ -119,15 +119,15 @@ def _untried(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
     return ""
 
 
-def incomplete(lab: Lab, recorded: dict[str, Any]) -> str:
-    """What the evidence lacks, of checks, mutations and faults; empty when whole."""
+def incomplete(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
+    """What the evidence lacks, of checks, mutations, faults and experiments; empty when whole."""
     for name in dict.fromkeys([*lab.mutations, *_checks(lab)]):
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
     if lacking := _lacking(lab, recorded):
         return f"its fault {lacking[0]} is not proved"
-    return ""
+    return _untried(lab, recipe, recorded)
 
 
 def unproved(lab: Lab, recipe: str) -> list[str]:

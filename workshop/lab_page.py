@@ -61,6 +61,11 @@ class LabPage:
     blocks: list[Markup] = field(default_factory=list)
 
     @property
+    def proved(self) -> dict[str, Any]:
+        """The lab's evidence where it holds; empty where it does not."""
+        return evidence.read(self.lab) if self.proof.state == "proved" else {}
+
+    @property
     def uri(self) -> str:
         """Source path as mkdocs sees it: beside the other labs, as in the repository."""
         return f"labs/{self.lab.name}/steps.md"
@@ -87,8 +92,8 @@ class LabWriter:
         self.lab_page, self.part, self.distribution = lab_page, part, distribution
         self.lab, self.page = lab_page.lab, lab_page.page
         self.rendered = render.available(self.lab)
-        proved = lab_page.proof.state == "proved"
-        self.recorded = evidence.read(self.lab) if proved else {}
+        self.recorded = evidence.read(self.lab)
+        self.proved = lab_page.proved
         self.placed: dict[tuple[str, str], render.File] = {}  # what an earlier step installed
         for number in manifest.closure(self.lab.file.requires, self.lab.folder.parent):
             self._leave(manifest.lab(number, self.lab.folder.parent))
@@ -220,12 +225,12 @@ class LabWriter:
             heal=code("invoke heal"),
             bound=proofs.bound(self.lab, fault),
             healing=proofs.healing(self.lab, fault),
-            measured=proofs.measured(self.lab, step.target, self.lab_page.proof),
+            measured=proofs.measured(self.lab, step.target, self.recorded, self.lab_page.proof),
             picture=failures.picture(
                 self.lab,
                 step.target,
                 ",".join(step.on),
-                self.recorded.get("faults", {}).get(step.target),
+                self.proved.get("faults", {}).get(step.target),
             ),
         )
 

@@ -158,10 +158,9 @@ def _at_most(seconds: float) -> str:
     return f"at most {seconds:g} s" if seconds else "no time at all"
 
 
-def measured(lab: Lab, name: str, proof: Proof) -> str:
+def measured(lab: Lab, name: str, recorded: dict[str, Any], proof: Proof) -> str:
     """What the visitors' probe saw when the fault was last proved, and was undone; and that this
     was of another state of the lab, where it was."""
-    recorded = evidence.read(lab)
     entry = recorded.get("faults", {}).get(name, {})
     if "outage" not in entry or entry.get("wrong"):
         return "Not measured yet."

@@ -35,7 +35,6 @@ from workshop import (
     box,
     comparison,
     distribution,
-    evidence,
     failures,
     faults,
     gathered,
@@ -157,9 +156,9 @@ class Handout:
         """The first machine of the course that loses its power, in three moments, and whether
         the seconds are those of a proof that holds."""
         for page in self.pages.values():
-            proved = evidence.read(page.lab) if page.proof.state == "proved" else {}
+            proved = page.proved.get("faults", {})
             for name, fault in page.lab.file.faults.items():
-                recorded = proved.get("faults", {}).get(name)
+                recorded = proved.get(name)
                 picture = failures.picture(page.lab, name, recorded=recorded)
                 if picture and (fault.does, fault.serves) == ("power_off", "peer"):
                     shown = self.part("failure.html", picture=picture, fault=fault)

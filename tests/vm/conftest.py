@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import os
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import pytest
@@ -52,30 +53,27 @@ def _unproved() -> list[Lab]:
     return [lab for lab in labs if _everything() or evidence.stale(lab, recipe)]
 
 
+def _wanting(
+    names: Callable[[Lab], Iterable[str]], lacking: Callable[[Lab, str], list[str]], more: int
+) -> list[tuple[Lab, str]]:
+    """Of each lab's `names` those that its evidence is `lacking`, and `more` of the others."""
+    recipe = recipe_digest(ROOT, added=False)
+    every = [(lab, name) for lab in _chosen() for name in names(lab)]
+    left = {lab.number: lacking(lab, recipe) for lab in _chosen()}
+    wanted = [(lab, name) for lab, name in every if _everything() or name in left[lab.number]]
+    return [*wanted, *_turn([pair for pair in every if pair not in wanted], more)]
+
+
 @functools.cache
 def _faults() -> list[tuple[Lab, str]]:
-    """Faults that run: those that are not proved, and a few more by rotation."""
-    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
-    wanted = [
-        (lab, name)
-        for lab in labs
-        for name in (lab.file.faults if _everything() else evidence.unproved(lab, recipe))
-    ]
-    proved = [(lab, n) for lab in labs for n in lab.file.faults if (lab, n) not in wanted]
-    return [*wanted, *_turn(proved, FAULTS)]
+    """Faults that run: those that are not proved, and a few more by turns."""
+    return _wanting(lambda lab: lab.file.faults, evidence.unproved, FAULTS)
 
 
 @functools.cache
 def _mutations() -> list[tuple[Lab, str]]:
     """Mutations that run: those that are not proved, and a few more by turns."""
-    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
-    wanted = [
-        (lab, name)
-        for lab in labs
-        for name in (lab.mutations if _everything() else evidence.unbroken(lab, recipe))
-    ]
-    proved = [(lab, n) for lab in labs for n in lab.mutations if (lab, n) not in wanted]
-    return [*wanted, *_turn(proved, MUTATIONS)]
+    return _wanting(lambda lab: lab.mutations, evidence.unbroken, MUTATIONS)
 
 
 @functools.cache
