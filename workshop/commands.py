@@ -271,6 +271,31 @@ def heal() -> None:
     screen.line(f"healed: {', '.join(healed) or 'no fault was in force'}")
 
 
+@command
+def update(nodes: str, packages: str) -> None:
+    """Bring new versions of packages in, one machine after the other."""
+    from workshop import rolling
+
+    cluster = manifest.cluster_of()
+    names = [member for name in nodes.split(",") for member in cluster.members(name)]
+    wanted = list(dict.fromkeys(names))
+    with running(f"update {nodes}") as found:
+        built = [manifest.lab(n) for n in state.load("course.json", {"built": []})["built"]]
+        watched = [each for each in built if each.file.address and set(wanted) <= set(each.nodes)]
+        if not watched:
+            raise WorkshopError(
+                f"no lab is built that has visitors and {', '.join(wanted)}; `invoke status` says "
+                "what is built"
+            )
+
+        def told(done: rolling.Updated) -> None:
+            taken = "; ".join(done.packages) or "nothing is newer"
+            screen.line(f"{done.node:<5} {taken} ({done.seconds:.0f} s)")
+
+        seen = rolling.update(Live(found, watched[-1]), wanted, packages.split(","), told)
+        screen.line(f"visitors of {watched[-1].file.address}: {seen}")
+
+
 def _ask(it: Course) -> None:
     """Have the reader agree where own changes would be lost."""
     if it.changed() and not confirm("What you changed on the nodes will be lost. Go on?"):
