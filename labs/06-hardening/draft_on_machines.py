@@ -1,6 +1,8 @@
 """The hardening, beyond its own lab: on the other labs' machines, in its long form, and in use.
 
-Only with `--all`, or for the hardening lab alone: each test goes to a lab's checkpoint first.
+A draft, as the lab is: tests/vm/test_hardening.py once the lab runs; `invoke update` is then to be
+registered in tasks.py. Only with `--all`, or for the hardening lab alone: each test goes to a lab's
+checkpoint first.
 """
 
 from __future__ import annotations
