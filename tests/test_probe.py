@@ -155,6 +155,18 @@ def test_the_prober_measures_on_its_own_and_ends_with_its_block(tmp_path: Path) 
     assert steps == pytest.approx([0.1] * len(steps), abs=0.01)
 
 
+def test_a_lab_says_how_many_visitors_come(tmp_path: Path) -> None:
+    output = tmp_path / "x.jsonl"
+    with (
+        web(lambda path: (200, b"served by lb1")) as url,
+        Probe(url, SAYS, output, rate=40) as probe,
+    ):
+        eventually(lambda: probe.good_lately(8), 10, "good answers", pause=0.02)
+    found = probe.samples()
+    steps = [b.due - a.due for a, b in itertools.pairwise(found)]
+    assert steps == pytest.approx([0.025] * len(steps), abs=0.005)
+
+
 def test_samples_come_in_the_order_they_were_due_and_half_a_line_is_skipped(tmp_path: Path) -> None:
     output = tmp_path / "x.jsonl"
     first, second = samples("12")

@@ -41,7 +41,7 @@ class Servers:
     """What `Live` is asked for, with the answers of each node's program."""
 
     url = "http://192.168.56.100/"
-    lab = SimpleNamespace(file=SimpleNamespace(says="by"))
+    lab = SimpleNamespace(file=SimpleNamespace(says="by", visitors=10))
     machines = SimpleNamespace(host=SimpleNamespace(patience=1))
 
     def __init__(self, holder: str = "lb1", without: str = "", fails: str = "") -> None:

@@ -265,7 +265,7 @@ def perform(folder: Path, unprepared: bool = False, **options: Any) -> None:
     """Play the lab below folder/labs; with these options of `demo.play`."""
 
     def brisk(words: list[str], **more: Any) -> Any:
-        script = f"from workshop import probe; probe.RATE = {RATE}; probe.main()"
+        script = f"import sys; from workshop import probe; sys.argv[-1] = '{RATE}'; probe.main()"
         return subprocess.Popen([words[0], "-c", script, *words[3:]], **more)
 
     patch = pytest.MonkeyPatch()

@@ -70,7 +70,8 @@ class Trial:
     def _probe(self, phase: str) -> Probe:
         output = state.path(f"probe/{self.live.lab.number}-{self.name}-{phase}.jsonl")
         patience = self.live.machines.host.patience
-        return Probe(self.live.url, self.live.lab.file.says, output, TIMEOUT * patience)
+        lab = self.live.lab.file
+        return Probe(self.live.url, lab.says, output, TIMEOUT * patience, rate=lab.visitors)
 
     def _seconds(self, expression: str | float) -> float:
         """A bound, which grows with a slow machine; a mere wait does not."""
@@ -78,7 +79,10 @@ class Trial:
 
     def _baseline(self, probe: Probe) -> None:
         try:
-            eventually(lambda: probe.good_lately(BASELINE), 60, "twenty good answers in a row", 0.2)
+            within = 60 * self.live.machines.host.patience  # who was just restored is slow at first
+            eventually(
+                lambda: probe.good_lately(BASELINE), within, "twenty good answers in a row", 0.2
+            )
         except AssertionError:
             raise WorkshopError(
                 f"{self.live.url} does not answer well before the fault; `invoke check "

@@ -141,6 +141,7 @@ class LabFile(Strict):
     address: str = ""
     page: str = "/"
     says: str = ""
+    visitors: Annotated[float, Field(gt=0, le=10)] = 10  # requests a second, under a fault
     look: list[str] = []
     variables: dict[str, Value] = {}
     secrets: dict[str, str] = {}

@@ -186,7 +186,7 @@ class Performance:
 
         def probe(phase: str) -> Probe:
             file = state.path(f"probe/{self.lab.number}-{name}-{phase}.jsonl")
-            return Probe(self.live.url, self.lab.file.says, file)
+            return Probe(self.live.url, self.lab.file.says, file, rate=self.lab.file.visitors)
 
         here, back = [NAMES[CLIENT]], "Expected: it is undone, and the cluster is whole again."
         command = f"invoke break {self.lab.number} {name}{aim}"

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-RATE = 10.0  # requests a second
+RATE = 10.0  # requests a second, where a lab does not say otherwise
 TIMEOUT = 1.0  # seconds until a request counts as failed, on the reference machine
 GOOD_AGAIN = 10  # consecutive good answers that end an outage
 LATE = 0.2  # seconds by which the prober's 99th percentile may be late
@@ -102,17 +102,23 @@ class Probe:
     """A prober in a process of its own, bounded in time; results are read as they come."""
 
     def __init__(
-        self, url: str, says: str, output: Path, timeout: float = TIMEOUT, seconds: float = 900
+        self,
+        url: str,
+        says: str,
+        output: Path,
+        timeout: float = TIMEOUT,
+        seconds: float = 900,
+        rate: float = RATE,
     ) -> None:
         self.url, self.says, self.output = url, says, output
-        self.timeout, self.seconds = timeout, seconds
+        self.timeout, self.seconds, self.rate = timeout, seconds, rate
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Probe:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         self.output.unlink(missing_ok=True)
         command = [sys.executable, "-m", "workshop.probe", self.url, self.says]
-        command += [str(self.output), str(self.timeout), str(self.seconds)]
+        command += [str(self.output), str(self.timeout), str(self.seconds), str(self.rate)]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, start_new_session=True, cwd=_root()
         )
@@ -126,9 +132,10 @@ class Probe:
 
     def samples(self) -> list[Sample]:
         """What was measured so far, in the order the requests were due."""
-        if not self.output.exists():
+        try:
+            lines = self.output.read_text().splitlines()
+        except FileNotFoundError:  # the prober has not begun
             return []
-        lines = self.output.read_text().splitlines()
         found = []
         for line in lines:
             with contextlib.suppress(json.JSONDecodeError, TypeError):
@@ -140,7 +147,7 @@ class Probe:
         after those that were due later."""
         found = self.samples()
         for number, (sample, following) in enumerate(itertools.pairwise(found), 1):
-            if following.due - sample.due > 1.5 / RATE:
+            if following.due - sample.due > 1.5 / self.rate:
                 return found[:number]
         return found
 
@@ -193,7 +200,9 @@ async def request(url: str, says: str, due: float, timeout: float = TIMEOUT) -> 
     return Sample(due, late, seconds, True, by=match[1] if match.groups() else "")
 
 
-async def _main(url: str, says: str, output: Path, timeout: float, seconds: float) -> None:
+async def _main(
+    url: str, says: str, output: Path, timeout: float, seconds: float, rate: float
+) -> None:
     begin = time.time()
     with output.open("a", buffering=1) as stream:
 
@@ -203,8 +212,8 @@ async def _main(url: str, says: str, output: Path, timeout: float, seconds: floa
         pending: set[asyncio.Task[None]] = set()
         number = 0
         parent = os.getppid()
-        while number / RATE < seconds and os.getppid() == parent:
-            due = begin + number / RATE
+        while number / rate < seconds and os.getppid() == parent:
+            due = begin + number / rate
             await asyncio.sleep(max(due - time.time(), 0))
             task = asyncio.create_task(one(due))
             pending.add(task)
@@ -221,6 +230,7 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("timeout", type=float)
     parser.add_argument("seconds", type=float)
+    parser.add_argument("rate", type=float)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.run(_main(**vars(arguments)))

@@ -46,7 +46,8 @@ def update(
     patience = live.machines.host.patience
     output = state.path("probe/update.jsonl")
     longest = LONGEST * patience * len(nodes)
-    with Probe(live.url, live.lab.file.says, output, TIMEOUT * patience, longest) as probe:
+    lab = live.lab.file
+    with Probe(live.url, lab.says, output, TIMEOUT * patience, longest, lab.visitors) as probe:
         _well(probe, live, "nothing was touched")
         for node in sorted(nodes, key=lambda name: name == holder):
             begin = time.monotonic()

@@ -33,7 +33,7 @@ class StoppableProbe(Probe):
     """A probe that nobody waits for once `stopped` is set."""
 
     def __init__(self, plain: Probe, stopped: threading.Event) -> None:
-        super().__init__(plain.url, plain.says, plain.output, plain.timeout)
+        super().__init__(plain.url, plain.says, plain.output, plain.timeout, rate=plain.rate)
         self.stopped = stopped
 
     def samples(self) -> list[Sample]:

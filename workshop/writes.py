@@ -43,7 +43,8 @@ class Writes:
         writes = cls(live, table, name)
         ledger = writes._ledger.__enter__()
         try:
-            eventually(lambda: ledger.good_lately(BEFORE), 60, "writes are well", 0.5)
+            within = 60 * live.machines.host.patience  # who was just restored is slow at first
+            eventually(lambda: ledger.good_lately(BEFORE), within, "writes are well", 0.5)
         except BaseException as error:
             ledger.__exit__()
             if not isinstance(error, AssertionError):

@@ -113,8 +113,8 @@ def check_only_the_director_answers_arp(cluster):
 
 
 def check_the_guest_book_uses_the_cluster(cluster):
-    """Who logs in on one web server and writes is read through the other one, and in NDB:
-    Linux, Apache, MySQL and PHP in one request."""
+    """What a guest writes on one web server is read on the other one, and is in NDB."""
+    # Linux, Apache, MySQL and PHP in one request
     visitor = _Visitor(cluster)
     text = f"check {visitor.login()}"
     visitor.write(text)
