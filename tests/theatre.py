@@ -265,8 +265,7 @@ def perform(folder: Path, unprepared: bool = False, **options: Any) -> None:
     """Play the lab below folder/labs; with these options of `demo.play`."""
 
     def brisk(words: list[str], **more: Any) -> Any:
-        script = f"import sys; from workshop import probe; sys.argv[-1] = '{RATE}'; probe.main()"
-        return subprocess.Popen([words[0], "-c", script, *words[3:]], **more)
+        return subprocess.Popen([*words[:-1], str(RATE)], **more)  # the rate is the last word
 
     patch = pytest.MonkeyPatch()
     patch.setattr(probe, "subprocess", SimpleNamespace(Popen=brisk, DEVNULL=subprocess.DEVNULL))
