@@ -26,6 +26,7 @@ from workshop.steps import CLIENT, Step
 LANGUAGES = {".html": "html", ".php": "php", ".py": "python", ".sh": "bash", ".sql": "sql"}
 WORDS = {"holder": "the node that has the address", "peer": "the node that would take over"}
 BLOCK = "<!-- step {} -->"
+PUT_BACK = "Installed before; this puts it back as it was."
 KEPT = 0.2  # share of lines in common below which a file was replaced rather than changed
 
 
@@ -38,7 +39,7 @@ class Variant:
     links: dict[str, str]
     code: Markup | None  # None: not a text
     difference: Markup | None  # to what an earlier step or lab put there
-    origin: str  # what the distribution has at this path, in words; empty: see difference
+    origin: str  # in words: what the distribution has here, or PUT_BACK; empty: see difference
     change: Markup | None  # to the distribution's own file
     placeholders: dict[str, str]
 
@@ -198,14 +199,15 @@ class LabWriter:
             {f.node: f"../../{download(f)}" for f in group[: 1 if len(group) > 1 else None]},
             None if text is None else code(text, LANGUAGES.get(Path(file.path).suffix, "")),
             difference(before.content, file.content) if before else None,
-            *self._origin(file, first=before is None),
+            *self._origin(file, before),
             {name: stands for name, stands in names.items() if text and stands in text},
         )
 
-    def _origin(self, file: render.File, first: bool) -> tuple[str, Markup | None]:
-        """What the distribution has where the file goes, and what changes of it."""
-        if not first:
-            return "", None
+    def _origin(self, file: render.File, before: render.File | None) -> tuple[str, Markup | None]:
+        """What the distribution has where the file goes, and what changes of it; of a file that
+        an earlier step of the page installed, only whether it is put back as it was."""
+        if before:
+            return ("" if difference(before.content, file.content) else PUT_BACK), None
         if self.distribution is None:
             return "The distribution's file was not at hand when this page was built.", None
         shipped = self.distribution.at(file.path)
