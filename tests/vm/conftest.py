@@ -76,12 +76,23 @@ def _mutations() -> list[tuple[Lab, str]]:
     return _wanting(lambda lab: lab.mutations, evidence.unbroken, MUTATIONS)
 
 
+def _by_rotation(labs: list[Lab]) -> list[Lab]:
+    """Those of the labs whose evidence does not hold, and one more each day."""
+    turn = _turn(labs, 1)
+    return [lab for lab in _chosen() if lab in turn or lab in _unproved()]
+
+
 @functools.cache
 def _experiments() -> list[Lab]:
-    """Labs whose experiments run: those whose evidence does not hold, and one by rotation."""
+    """Labs whose experiments run."""
+    return _by_rotation(_chosen())
+
+
+@functools.cache
+def _built_again() -> list[Lab]:
+    """Labs that are built a second time; by rotation not the lab whose experiments run."""
     labs = _chosen()
-    turn = _turn(labs, 1)
-    return [lab for lab in labs if lab in turn or lab in _unproved()]
+    return _by_rotation(labs[1:] + labs[:1])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -96,11 +107,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(
             ("lab", "fault_name"), pairs, ids=[f"{a.number}-{n}" for a, n in pairs]
         )
-    elif "tried" in metafunc.fixturenames:
+    elif name := next((n for n in ("tried", "again") if n in metafunc.fixturenames), ""):
+        some = _experiments() if name == "tried" else _built_again()
         metafunc.parametrize(
-            ("lab", "tried"),
-            [(a, a) for a in _experiments()],
-            ids=[str(a.number) for a in _experiments()],
+            ("lab", name), [(a, a) for a in some], ids=[str(a.number) for a in some]
         )
     elif "lab" in metafunc.fixturenames:
         metafunc.parametrize("lab", labs, ids=[str(a.number) for a in labs])
@@ -123,10 +133,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"left out, without MySQL Cluster packages: {without}")
     left = [f"{number}-{name}" for number, name in every if (number, name) not in ran]
     untried = [lab.name for lab in _chosen() if lab not in _experiments()]
+    once = [lab.name for lab in _chosen() if lab not in _built_again()]
     unbroken = sum(len(lab.mutations) for lab in _chosen()) - len(_mutations())
     words = [f"{unbroken} mutations"] if unbroken else []
     words += [f"the faults {', '.join(left)}"] if left else []
     words += [f"the experiments of {', '.join(untried)}"] if untried else []
+    words += [f"a second build of {', '.join(once)}"] if once else []
     terminalreporter.write_line(
         f"left out, for their evidence holds: {'; '.join(words)}" if words else "left out: nothing"
     )

@@ -56,7 +56,7 @@ def test_build_and_checks(lab: Lab, course: Course, found: Found) -> None:
     assert {c.name: (c.outcome, c.message) for c in checks if c.outcome != "passed"} == {}
 
 
-def test_build_again_is_harmless(lab: Lab, course: Course) -> None:
+def test_build_again_is_harmless(lab: Lab, again: Lab, course: Course) -> None:
     live = Live(course.machines, lab)
     before = live.holders() if lab.file.address else []
     course.build(lab)
