@@ -36,9 +36,10 @@ MUTATIONS = 8
 T = TypeVar("T")
 
 
-def _turn(of: list[T], count: int) -> list[T]:
-    today = datetime.datetime.now(datetime.UTC).toordinal()
-    return [of[(today * count + i) % len(of)] for i in range(min(count, len(of)))]
+def _turn(of: list[T], count: int, days: int = 1) -> list[T]:
+    """`count` of them, other ones after so many days."""
+    turns = datetime.datetime.now(datetime.UTC).toordinal() // days
+    return [of[(turns * count + i) % len(of)] for i in range(min(count, len(of)))]
 
 
 def _everything() -> bool:
@@ -53,13 +54,27 @@ def _unproved() -> list[Lab]:
     return [lab for lab in labs if _everything() or evidence.stale(lab, recipe)]
 
 
+@functools.cache
+def _by_turns() -> list[Lab]:
+    """Labs that hold, and that no other one starts from: there is no time for all in one run."""
+    required = {number for lab in _chosen() for number in lab.file.requires}
+    return [lab for lab in _chosen() if lab.number not in required and lab not in _unproved()]
+
+
+@functools.cache
+def _built() -> list[Lab]:
+    """Labs that are built: those to be proved, one by turns, and what these start from."""
+    today = [lab.number for lab in [*_unproved(), *_turn(_by_turns(), 1)]]
+    return [lab for lab in _chosen() if lab.number in manifest.closure(today)]
+
+
 def _wanting(
     names: Callable[[Lab], Iterable[str]], lacking: Callable[[Lab, str], list[str]], more: int
 ) -> list[tuple[Lab, str]]:
     """Of each lab's `names` those that its evidence is `lacking`, and `more` of the others."""
     recipe = recipe_digest(ROOT, added=False)
-    every = [(lab, name) for lab in _chosen() for name in names(lab)]
-    left = {lab.number: lacking(lab, recipe) for lab in _chosen()}
+    every = [(lab, name) for lab in _built() for name in names(lab)]
+    left = {lab.number: lacking(lab, recipe) for lab in _built()}
     wanted = [(lab, name) for lab, name in every if _everything() or name in left[lab.number]]
     return [*wanted, *_turn([pair for pair in every if pair not in wanted], more)]
 
@@ -76,27 +91,26 @@ def _mutations() -> list[tuple[Lab, str]]:
     return _wanting(lambda lab: lab.mutations, evidence.unbroken, MUTATIONS)
 
 
-def _by_rotation(labs: list[Lab]) -> list[Lab]:
-    """Those of the labs whose evidence does not hold, and one more each day."""
-    turn = _turn(labs, 1)
-    return [lab for lab in _chosen() if lab in turn or lab in _unproved()]
+def _some(labs: list[Lab]) -> list[Lab]:
+    """Those of the labs that are to be proved, and one more, another one once each had its turn
+    to be built."""
+    turn = _turn(labs, 1, max(1, len(_by_turns())))
+    return [lab for lab in labs if lab in turn or lab in _unproved()]
 
 
 @functools.cache
 def _experiments() -> list[Lab]:
     """Labs whose experiments run."""
-    return _by_rotation(_chosen())
+    return _some(_built())
 
 
 @functools.cache
 def _built_again() -> list[Lab]:
-    """Labs that are built a second time; by rotation not the lab whose experiments run."""
-    labs = _chosen()
-    return _by_rotation(labs[1:] + labs[:1])
+    """Labs that are built a second time; by turns not the lab whose experiments run."""
+    return _some(_built()[1:] + _built()[:1])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    labs = _chosen()
     if "check_name" in metafunc.fixturenames:
         pairs = _mutations()
         metafunc.parametrize(
@@ -113,7 +127,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             ("lab", name), [(a, a) for a in some], ids=[str(a.number) for a in some]
         )
     elif "lab" in metafunc.fixturenames:
-        metafunc.parametrize("lab", labs, ids=[str(a.number) for a in labs])
+        metafunc.parametrize("lab", _built(), ids=[str(a.number) for a in _built()])
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -127,21 +141,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    ran = [(lab.number, name) for lab, name in _faults()]
-    every = [(lab.number, name) for lab in _chosen() for name in lab.file.faults]
     if without := [lab.name for lab in _wanted() if lab not in _chosen()]:
         terminalreporter.write_line(f"left out, without MySQL Cluster packages: {without}")
-    left = [f"{number}-{name}" for number, name in every if (number, name) not in ran]
-    untried = [lab.name for lab in _chosen() if lab not in _experiments()]
-    once = [lab.name for lab in _chosen() if lab not in _built_again()]
-    unbroken = sum(len(lab.mutations) for lab in _chosen()) - len(_mutations())
-    words = [f"{unbroken} mutations"] if unbroken else []
+    every = [(lab, name) for lab in _built() for name in lab.file.faults]
+    left = [f"{lab.number}-{name}" for lab, name in every if (lab, name) not in _faults()]
+    unbroken = sum(len(lab.mutations) for lab in _built()) - len(_mutations())
+    words = [f"all of {names}"] if (names := _names(_chosen(), _built())) else []
+    words += [f"{unbroken} mutations"] if unbroken else []
     words += [f"the faults {', '.join(left)}"] if left else []
-    words += [f"the experiments of {', '.join(untried)}"] if untried else []
-    words += [f"a second build of {', '.join(once)}"] if once else []
+    for what, some in (("the experiments", _experiments()), ("a second build", _built_again())):
+        words += [f"{what} of {names}"] if (names := _names(_built(), some)) else []
     terminalreporter.write_line(
         f"left out, for their evidence holds: {'; '.join(words)}" if words else "left out: nothing"
     )
+
+
+def _names(labs: list[Lab], without: list[Lab]) -> str:
+    return ", ".join(lab.name for lab in labs if lab not in without)
 
 
 @pytest.fixture(scope="session")
