@@ -54,8 +54,8 @@ def check_status_tells_the_truth(cluster):
     """heartbeat's resource says "running" on the writer, and nowhere else."""
     writer = _writer(cluster)
     for node in DATABASES:
-        running = cluster.said(node, f"{WRITER} status").startswith("running")
-        assert running == (node == writer), f"{node}: {cluster.said(node, f'{WRITER} status')}"
+        said = cluster.said(node, f"{WRITER} status")
+        assert said.startswith("running") == (node == writer), f"{node}: {said}"
 
 
 def check_the_replica_follows(cluster):
