@@ -207,7 +207,7 @@ class LabWriter:
         """What the distribution has where the file goes, and what changes of it; of a file that
         an earlier step of the page installed, only whether it is put back as it was."""
         if before:
-            return ("" if difference(before.content, file.content) else PUT_BACK), None
+            return (PUT_BACK if before.content == file.content else ""), None
         if self.distribution is None:
             return "The distribution's file was not at hand when this page was built.", None
         shipped = self.distribution.at(file.path)
