@@ -40,10 +40,20 @@ def two(
     return write_lab(labs, "02-second", toml, mutations=MUTATION)
 
 
+def record(lab: Lab, found: dict[str, Any]) -> None:
+    """Write evidence of the lab's checks, and of its faults as they are."""
+    kept = {
+        name: {**entry, "of": evidence.faulted(lab, "recipe", name)}
+        for name, entry in found.get("faults", {}).items()
+    }
+    evidence.write(lab, "recipe", "tcg", "a processor, 2 cores", {**found, "faults": kept})
+
+
 @pytest.mark.parametrize(
     ("path", "matters"),
     [
         ("labs/02-second/steps.md", False),
+        ("labs/02-second/faults.py", False),
         ("labs/02-second/files/directors/etc/ha.d/ha.cf.j2", True),
         ("labs/02-second/new.txt", True),
         ("labs/01-first/files/directors/etc/ha.d/ha.cf.j2", True),
@@ -135,20 +145,20 @@ def test_the_digest_follows_the_boxs_recipe_and_the_files_rights(two: Lab) -> No
     before = evidence.digest(two, "recipe")
     assert evidence.digest(two, "recipe") == before
     assert evidence.digest(two, "another") != before
-    (two.folder / "lab.toml").chmod(0o755)
+    (two.folder / "mutations.toml").chmod(0o755)
     assert evidence.digest(two, "recipe") != before
 
 
 def test_evidence_holds_until_something_changes(two: Lab) -> None:
     assert evidence.stale(two, "recipe") == "it was never proved"
-    evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
+    record(two, PROVED)
     assert evidence.stale(two, "recipe") == ""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     assert evidence.stale(two, "another") == f"it changed since it was proved on {today}"
 
 
 def test_evidence_says_date_accelerator_and_processor(two: Lab) -> None:
-    evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
+    record(two, PROVED)
     found = evidence.read(two)
     assert set(found) == {"digest", "date", "accelerator", "cpu", "box", "checks", "faults"}
     assert (found["accelerator"], found["cpu"]) == ("tcg", "a processor, 2 cores")
@@ -178,7 +188,7 @@ def test_evidence_says_date_accelerator_and_processor(two: Lab) -> None:
     ],
 )
 def test_incomplete_evidence_says_what_it_lacks(two: Lab, found: Any, words: str) -> None:
-    evidence.write(two, "recipe", "tcg", "cpu", found)
+    record(two, found)
     assert words in evidence.stale(two, "recipe")
     assert bool(words) == bool(evidence.stale(two, "recipe"))
 
@@ -187,13 +197,13 @@ def test_a_check_without_evidence_is_missed(two: Lab) -> None:
     (two.folder / "checks.py").write_text(
         "def check_x():\n    pass\n\n\ndef check_new():\n    pass\n"
     )
-    evidence.write(two, "recipe", "tcg", "cpu", PROVED)
+    record(two, PROVED)
     assert "check_new is not proved three ways" in evidence.stale(two, "recipe")
 
 
 def test_what_a_proof_left_over_is_known(two: Lab) -> None:
     assert evidence.unproved(two, "recipe") == ["dark"]
-    evidence.write(two, "recipe", "tcg", "a processor, 2 cores", PROVED)
+    record(two, PROVED)
     assert evidence.unproved(two, "recipe") == []
     assert evidence.unproved(two, "another") == ["dark"]
     assert evidence.unbroken(two, "recipe") == []
@@ -201,8 +211,59 @@ def test_what_a_proof_left_over_is_known(two: Lab) -> None:
 
 
 def test_a_fault_without_figures_is_not_proved(two: Lab) -> None:
-    evidence.write(two, "recipe", "tcg", "cpu", PROVED | {"faults": {"dark": {"wrong": ""}}})
+    record(two, PROVED | {"faults": {"dark": {"wrong": ""}}})
     assert "its fault dark is not proved" in evidence.stale(two, "recipe")
+
+
+OWN = '''"""Faults."""
+
+from workshop import Action, Plan
+
+WHY = "no reason"
+
+
+def one(node: str) -> Plan:
+    return Plan([Action("lb1", "off")], [Action("lb1", "on")])
+
+
+def other(node: str) -> Plan:
+    return Plan([Action({"lb2": "lb1"}[node], "off")], [Action("lb1", "on")])
+'''
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "lacking"),
+    [
+        ("faults.py", "no reason", "a reason", []),
+        ("faults.py", '"lb1", "off"', '"lb2", "off"', ["dim"]),
+        ("faults.py", '[node], "off"', '[node], "pause"', ["dark"]),
+        ("lab.toml", 'title = "X"', 'title = "Night"', []),
+        ("lab.toml", 'expect = "Y"', 'expect = "Nothing"', []),
+        ("lab.toml", 'serves = "peer"', 'serves = "both"', ["dark"]),
+        ("lab.toml", "deadtime = 10", "deadtime = 20", ["dark", "dim"]),
+        ("mutations.toml", "false", "true", ["dark", "dim"]),
+    ],
+)
+def test_a_fault_is_proved_by_itself(
+    two: Lab, file: str, old: str, new: str, lacking: list[str]
+) -> None:
+    (two.folder / "faults.py").write_text(OWN)
+    path = two.folder / "lab.toml"
+    dim = FAULT.replace("faults.dark", "faults.dim").replace("power_off", "one")
+    dim = dim.replace("X", "A").replace("Y", "B").replace("peer", "any")
+    path.write_text(path.read_text().replace("power_off", "other") + dim)
+    lab = _again(two)
+    record(lab, PROVED | {"faults": dict.fromkeys(("dark", "dim"), PROVED["faults"]["dark"])})
+    assert evidence.unproved(lab, "recipe") == []
+    path = lab.folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    assert evidence.unproved(_again(lab), "recipe") == lacking
+
+
+def _again(lab: Lab) -> Lab:
+    manifest.load.cache_clear()
+    return manifest.lab(lab.number, lab.folder.parent)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]"])
@@ -225,11 +286,11 @@ def test_a_lab_that_requires_a_missing_one_is_refused(two: Lab, labs: Path) -> N
 def test_experiments_of_a_page_are_proved_too(two: Lab) -> None:
     page = two.folder / "steps.md"
     page.write_text(page.read_text() + "\n## Try\n\n```sh on=lb1\nuptime\n```\n")
-    evidence.write(two, "recipe", "tcg", "cpu", PROVED)
+    record(two, PROVED)
     assert evidence.stale(two, "recipe") == "the experiments of its page are not proved"
     tried = PROVED | {"try_seconds": 1.0, "measured": {"ratio": "0.5"}}
     tried["tried"] = evidence.tried(two, "recipe")
-    evidence.write(two, "recipe", "tcg", "cpu", tried)
+    record(two, tried)
     assert evidence.stale(two, "recipe") == ""
     kept = evidence.merged(two, "recipe", PROVED)
     assert (kept["try_seconds"], kept["measured"]) == (1.0, {"ratio": "0.5"})

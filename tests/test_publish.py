@@ -63,7 +63,9 @@ def prove(folder: Path, found: dict[str, Any]) -> None:
     """Record evidence of the lab as it is."""
     manifest.load.cache_clear()
     lab = manifest.lab(1, folder / "labs")
-    evidence.write(lab, recipe_digest(ROOT, added=False), "tcg", "A processor", found)
+    recipe = recipe_digest(ROOT, added=False)
+    kept = {n: {**f, "of": evidence.faulted(lab, recipe, n)} for n, f in found["faults"].items()}
+    evidence.write(lab, recipe, "tcg", "A processor", {**found, "faults": kept})
 
 
 def run(config: Path, anyway: bool = False) -> Path:
@@ -128,7 +130,7 @@ def forget(folder: Path) -> None:
 
 
 def change_lab(folder: Path) -> None:
-    path = folder / "labs/01-first/lab.toml"
+    path = folder / "labs/01-first/mutations.toml"
     path.write_text(path.read_text() + "\n# one more word\n")
 
 

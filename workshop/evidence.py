@@ -6,11 +6,12 @@ import ast
 import dataclasses
 import datetime
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-from workshop import manifest, steps
+from workshop import faults, manifest, steps
 from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Lab
 
@@ -38,15 +39,17 @@ def engine(lab: Lab) -> list[Path]:
 
 def digest(lab: Lab, recipe: str) -> str:
     """A digest of the lab, of how those it requires are built, of the topology, the box's recipe
-    and the engine. Of the lab's page only Build counts; see `tried` for the rest."""
+    and the engine. Of the lab's page only Build counts; see `tried` for the rest, and `faulted`
+    for its faults."""
     total = hashlib.sha256(recipe.encode())
     labs = lab.folder.parent
     required = [manifest.lab(n, labs) for n in manifest.closure(lab.file.requires, labs)]
     for each in required:
         total.update(_build(each).encode())
-    total.update(_blocks(lab, "build").encode())
+    total.update(f"{_declared(lab)}\0{_blocks(lab, 'build')}".encode())
     folders = [*(each.folder / "files" for each in required), lab.folder]
-    found = [path for folder in folders for path in _files(folder) if path.name != "steps.md"]
+    apart = {lab.folder / name for name in ("steps.md", "lab.toml", "faults.py")}
+    found = [path for folder in folders for path in _files(folder) if path not in apart]
     for path in [labs / "cluster.toml", *found, *engine(lab)]:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
         total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
@@ -59,11 +62,33 @@ def tried(lab: Lab, recipe: str) -> str:
     return hashlib.sha256(f"{digest(lab, recipe)}\0{_blocks(lab, 'try')}".encode()).hexdigest()
 
 
+def faulted(lab: Lab, recipe: str, name: str) -> str:
+    """A digest of all that a fault's outcome depends on: the lab, what the fault declares, and what
+    is done and undone, whomever it may strike."""
+    return _faulted(lab, digest(lab, recipe), name)
+
+
+def _faulted(lab: Lab, whole: str, name: str) -> str:
+    declared = lab.file.faults[name].model_dump_json(exclude={"title", "expect"}, warnings=False)
+    total = hashlib.sha256(f"{whole}\0{name}\0{declared}".encode())
+    aimed = lab.cluster.groups.get(lab.file.faults[name].on, [lab.file.faults[name].on])
+    for node, peer in itertools.permutations(lab.nodes, 2):
+        if node in aimed or not set(aimed) & set(lab.nodes):
+            try:
+                total.update(f"{faults.plan(lab, name, node, peer)}\0".encode())
+            except LookupError:  # it is no fault of that node's
+                total.update(b"\0")
+    return total.hexdigest()
+
+
 def _build(lab: Lab) -> str:
     """How the lab is built: what it declares, and its steps; not how it is told, tried, broken
     or judged, on which no other lab stands."""
-    declared = lab.file.model_dump_json(exclude={"title", "summary", "faults"})
-    return f"{lab.name}\0{declared}\0{_blocks(lab, 'build', expected=False)}\0"
+    return f"{lab.name}\0{_declared(lab)}\0{_blocks(lab, 'build', expected=False)}\0"
+
+
+def _declared(lab: Lab) -> str:
+    return lab.file.model_dump_json(exclude={"title", "summary", "faults"})
 
 
 def _blocks(lab: Lab, section: steps.Section, expected: bool = True) -> str:
@@ -125,14 +150,14 @@ def incomplete(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
-    if lacking := _lacking(lab, recorded):
+    if lacking := _lacking(lab, recipe, recorded):
         return f"its fault {lacking[0]} is not proved"
     return _untried(lab, recipe, recorded)
 
 
 def unproved(lab: Lab, recipe: str) -> list[str]:
     """Names of the faults that no proof of the lab as it is now has shown to end as declared."""
-    return _lacking(lab, _of_the_same(lab, recipe))
+    return _lacking(lab, recipe, _of_the_same(lab, recipe))
 
 
 def unbroken(lab: Lab, recipe: str) -> list[str]:
@@ -147,12 +172,14 @@ def _of_the_same(lab: Lab, recipe: str) -> dict[str, Any]:
     return recorded if recorded.get("digest") == digest(lab, recipe) else {}
 
 
-def _lacking(lab: Lab, recorded: dict[str, Any]) -> list[str]:
-    entries = recorded.get("faults", {})
+def _lacking(lab: Lab, recipe: str, recorded: dict[str, Any]) -> list[str]:
+    entries, whole = recorded.get("faults", {}), digest(lab, recipe)
     return [
         name
         for name in lab.file.faults
-        if entries.get(name, {}).get("wrong", "missing") or "outage" not in entries[name]
+        if entries.get(name, {}).get("wrong", "missing")
+        or "outage" not in entries[name]
+        or entries[name].get("of") != _faulted(lab, whole, name)
     ]
 
 

@@ -145,6 +145,7 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
     if lab.file.ledger and (not healed.writes or healed.writes.ok < WRITES):
         wrong = wrong or f"fewer than {WRITES} writes were acknowledged"
     _facts(found, lab)["faults"][fault_name] = {
+        "of": evidence.faulted(lab, course.recipe, fault_name),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "on": struck.node,
         "outage": struck.outage.seconds,
