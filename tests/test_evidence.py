@@ -82,6 +82,17 @@ def test_the_digest_follows_what_a_proof_depends_on(
     assert (evidence.digest(two, "recipe") != before) is matters
 
 
+@pytest.mark.parametrize("folder", ["01-first", "02-second"])
+def test_a_file_counts_as_it_is_installed(two: Lab, folder: str) -> None:
+    path = two.folder.parent / folder / "files/directors/etc/ha.d/ha.cf.j2"
+    before = evidence.digest(two, "recipe")
+    path.write_text("{# why #}" + path.read_text().replace("{{ deadtime }}", "{{ 5 + 5 }}"))
+    assert "5 + 5" in path.read_text()
+    assert evidence.digest(two, "recipe") == before
+    path.write_text(path.read_text().replace("5 + 5", "5 + 6"))
+    assert evidence.digest(two, "recipe") != before
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "matters"),
     [

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workshop import faults, manifest, steps
+from workshop import faults, manifest, render, steps
 from workshop.errors import WorkshopError
 from workshop.manifest import ROOT, Lab
 
@@ -40,16 +40,18 @@ def engine(lab: Lab) -> list[Path]:
 def digest(lab: Lab, recipe: str) -> str:
     """A digest of the lab, of how those it requires are built, of the topology, the box's recipe
     and the engine. Of the lab's page only Build counts; see `tried` for the rest, and `faulted`
-    for its faults."""
+    for its faults. A file counts as it is installed, however its template is written."""
     total = hashlib.sha256(recipe.encode())
     labs = lab.folder.parent
     required = [manifest.lab(n, labs) for n in manifest.closure(lab.file.requires, labs)]
     for each in required:
         total.update(_build(each).encode())
     total.update(f"{_declared(lab)}\0{_blocks(lab, 'build')}".encode())
-    folders = [*(each.folder / "files" for each in required), lab.folder]
-    apart = {lab.folder / name for name in ("steps.md", "lab.toml", "faults.py")}
-    found = [path for folder in folders for path in _files(folder) if path not in apart]
+    for each in [*required, lab]:
+        for file, content in render.published(each).items():
+            total.update(f"{each.name}/{file}\0".encode() + content + b"\0")
+    apart = {lab.folder / name for name in ("steps.md", "lab.toml", "faults.py", "files")}
+    found = [path for path in _files(lab.folder) if apart.isdisjoint({path, *path.parents})]
     for path in [labs / "cluster.toml", *found, *engine(lab)]:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
         total.update(f"{name}\0{path.stat().st_mode & 0o111}\0".encode())
