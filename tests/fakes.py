@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from workshop import cli, host, hypervisor, machines, manifest, state
+from workshop import cli, evidence, host, hypervisor, machines, manifest, state
 from workshop.box import Box
 from workshop.errors import WorkshopError
 from workshop.host import Host
@@ -132,6 +133,16 @@ def write_lab(
     # pytest imports a checks.py once a process, by its path below the root
     sys.modules.pop(f"{labs.name}.{name}.checks", None)
     return manifest.load(folder)
+
+
+def keyed(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What a proof of the lab found, its faults proved of the lab as it is now."""
+    whole = evidence.digest(lab, recipe)
+    faults = {
+        name: {**entry, "of": evidence.faulted(lab, whole, name)}
+        for name, entry in found.get("faults", {}).items()
+    }
+    return {**found, "faults": faults}
 
 
 def recorded(name: str) -> str:

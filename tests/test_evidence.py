@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import LAB, refused, write_lab
+from fakes import LAB, keyed, refused, write_lab
 
 from workshop import evidence, manifest
 from workshop.manifest import Lab
@@ -41,12 +41,8 @@ def two(
 
 
 def record(lab: Lab, found: dict[str, Any]) -> None:
-    """Write evidence of the lab's checks, and of its faults as they are."""
-    kept = {
-        name: {**entry, "of": evidence.faulted(lab, "recipe", name)}
-        for name, entry in found.get("faults", {}).items()
-    }
-    evidence.write(lab, "recipe", "tcg", "a processor, 2 cores", {**found, "faults": kept})
+    """Write evidence of the lab and its faults as they are."""
+    evidence.write(lab, "recipe", "tcg", "a processor, 2 cores", keyed(lab, "recipe", found))
 
 
 @pytest.mark.parametrize(
@@ -128,10 +124,12 @@ def test_of_a_page_counts_what_is_done_and_not_what_is_said(
     two: Lab, old: str, new: str, built: bool, tried: bool
 ) -> None:
     path = two.folder / "steps.md"
-    before = evidence.digest(two, "recipe"), evidence.tried(two, "recipe")
+    before = evidence.digest(two, "recipe")
+    tried_before = evidence.tried(two, before)
     path.write_text(path.read_text().replace(old, new, 1))
-    assert (evidence.digest(two, "recipe") != before[0]) is built
-    assert (evidence.tried(two, "recipe") != before[1]) is tried
+    after = evidence.digest(two, "recipe")
+    assert (after != before) is built
+    assert (evidence.tried(two, after) != tried_before) is tried
 
 
 def test_the_ledger_matters_to_labs_that_count_writes(two: Lab) -> None:
@@ -258,23 +256,17 @@ def other(node: str) -> Plan:
 def test_a_fault_is_proved_by_itself(
     two: Lab, file: str, old: str, new: str, lacking: list[str]
 ) -> None:
-    (two.folder / "faults.py").write_text(OWN)
-    path = two.folder / "lab.toml"
     dim = FAULT.replace("faults.dark", "faults.dim").replace("power_off", "one")
     dim = dim.replace("X", "A").replace("Y", "B").replace("peer", "any")
-    path.write_text(path.read_text().replace("power_off", "other") + dim)
-    lab = _again(two)
+    toml = (two.folder / "lab.toml").read_text().replace("power_off", "other") + dim
+    lab = write_lab(two.folder.parent, two.name, toml, mutations=MUTATION, faults=OWN)
     record(lab, PROVED | {"faults": dict.fromkeys(("dark", "dim"), PROVED["faults"]["dark"])})
     assert evidence.unproved(lab, "recipe") == []
     path = lab.folder / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
-    assert evidence.unproved(_again(lab), "recipe") == lacking
-
-
-def _again(lab: Lab) -> Lab:
     manifest.load.cache_clear()
-    return manifest.lab(lab.number, lab.folder.parent)
+    assert evidence.unproved(manifest.load(lab.folder), "recipe") == lacking
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]"])
@@ -300,7 +292,7 @@ def test_experiments_of_a_page_are_proved_too(two: Lab) -> None:
     record(two, PROVED)
     assert evidence.stale(two, "recipe") == "the experiments of its page are not proved"
     tried = PROVED | {"try_seconds": 1.0, "measured": {"ratio": "0.5"}}
-    tried["tried"] = evidence.tried(two, "recipe")
+    tried["tried"] = evidence.tried(two, evidence.digest(two, "recipe"))
     record(two, tried)
     assert evidence.stale(two, "recipe") == ""
     kept = evidence.merged(two, "recipe", PROVED)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import refused
+from fakes import keyed, refused
 from test_site import FIRST, checkout
 
 from workshop import evidence, manifest, publish, render, site
@@ -64,8 +64,7 @@ def prove(folder: Path, found: dict[str, Any]) -> None:
     manifest.load.cache_clear()
     lab = manifest.lab(1, folder / "labs")
     recipe = recipe_digest(ROOT, added=False)
-    kept = {n: {**f, "of": evidence.faulted(lab, recipe, n)} for n, f in found["faults"].items()}
-    evidence.write(lab, recipe, "tcg", "A processor", {**found, "faults": kept})
+    evidence.write(lab, recipe, "tcg", "A processor", keyed(lab, recipe, found))
 
 
 def run(config: Path, anyway: bool = False) -> Path:

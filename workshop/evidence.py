@@ -59,23 +59,21 @@ def digest(lab: Lab, recipe: str) -> str:
     return total.hexdigest()
 
 
-def tried(lab: Lab, recipe: str) -> str:
-    """A digest of all that the experiments of the page depend on: the lab, and their blocks."""
-    return hashlib.sha256(f"{digest(lab, recipe)}\0{_blocks(lab, 'try')}".encode()).hexdigest()
+def tried(lab: Lab, whole: str) -> str:
+    """A digest of all that the experiments of the page depend on: the lab, whose digest `whole` is,
+    and their blocks."""
+    return hashlib.sha256(f"{whole}\0{_blocks(lab, 'try')}".encode()).hexdigest()
 
 
-def faulted(lab: Lab, recipe: str, name: str) -> str:
-    """A digest of all that a fault's outcome depends on: the lab, what the fault declares, and what
-    is done and undone, whomever it may strike."""
-    return _faulted(lab, digest(lab, recipe), name)
-
-
-def _faulted(lab: Lab, whole: str, name: str) -> str:
-    declared = lab.file.faults[name].model_dump_json(exclude={"title", "expect"}, warnings=False)
+def faulted(lab: Lab, whole: str, name: str) -> str:
+    """A digest of all that a fault's outcome depends on: the lab, whose digest `whole` is, what the
+    fault declares, and what is done and undone, whomever it may strike."""
+    fault = lab.file.faults[name]
+    declared = fault.model_dump_json(exclude={"title", "expect"}, warnings=False)
     total = hashlib.sha256(f"{whole}\0{name}\0{declared}".encode())
-    aimed = lab.cluster.groups.get(lab.file.faults[name].on, [lab.file.faults[name].on])
+    aimed = lab.nodes if fault.on in ("holder", "peer") else lab.cluster.members(fault.on)
     for node, peer in itertools.permutations(lab.nodes, 2):
-        if node in aimed or not set(aimed) & set(lab.nodes):
+        if node in aimed:
             try:
                 total.update(f"{faults.plan(lab, name, node, peer)}\0".encode())
             except LookupError:  # it is no fault of that node's
@@ -135,53 +133,56 @@ def stale(lab: Lab, recipe: str) -> str:
     recorded = read(lab)
     if not recorded:
         return "it was never proved"
-    if recorded.get("digest") != digest(lab, recipe):
+    whole = digest(lab, recipe)
+    if recorded.get("digest") != whole:
         return f"it changed since it was proved on {recorded.get('date', '?')}"
-    return incomplete(lab, recipe, recorded)
+    return incomplete(lab, whole, recorded)
 
 
-def _untried(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
-    if experiments(lab) and recorded.get("tried") != tried(lab, recipe):
+def _untried(lab: Lab, whole: str, recorded: dict[str, Any]) -> str:
+    if experiments(lab) and recorded.get("tried") != tried(lab, whole):
         return "the experiments of its page are not proved"
     return ""
 
 
-def incomplete(lab: Lab, recipe: str, recorded: dict[str, Any]) -> str:
-    """What the evidence lacks, of checks, mutations, faults and experiments; empty when whole."""
+def incomplete(lab: Lab, whole: str, recorded: dict[str, Any]) -> str:
+    """What the evidence of a lab with the digest `whole` lacks, of checks, mutations, faults and
+    experiments; empty when nothing."""
     for name in dict.fromkeys([*lab.mutations, *_checks(lab)]):
         entry = recorded.get("checks", {}).get(name, {})
         if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
             return f"its check {name} is not proved three ways"
-    if lacking := _lacking(lab, recipe, recorded):
+    if lacking := _lacking(lab, whole, recorded):
         return f"its fault {lacking[0]} is not proved"
-    return _untried(lab, recipe, recorded)
+    return _untried(lab, whole, recorded)
 
 
 def unproved(lab: Lab, recipe: str) -> list[str]:
     """Names of the faults that no proof of the lab as it is now has shown to end as declared."""
-    return _lacking(lab, recipe, _of_the_same(lab, recipe))
+    whole = digest(lab, recipe)
+    return _lacking(lab, whole, _of_the_same(lab, whole))
 
 
 def unbroken(lab: Lab, recipe: str) -> list[str]:
     """Names of the mutations that no proof of the lab as it is now has shown to be caught."""
-    checks = _of_the_same(lab, recipe).get("checks", {})
+    checks = _of_the_same(lab, digest(lab, recipe)).get("checks", {})
     return [n for n in lab.mutations if checks.get(n, {}).get("mutated") != "failed"]
 
 
-def _of_the_same(lab: Lab, recipe: str) -> dict[str, Any]:
+def _of_the_same(lab: Lab, whole: str) -> dict[str, Any]:
     """What is recorded of the lab as it is now; empty where it was of another state."""
     recorded = read(lab)
-    return recorded if recorded.get("digest") == digest(lab, recipe) else {}
+    return recorded if recorded.get("digest") == whole else {}
 
 
-def _lacking(lab: Lab, recipe: str, recorded: dict[str, Any]) -> list[str]:
-    entries, whole = recorded.get("faults", {}), digest(lab, recipe)
+def _lacking(lab: Lab, whole: str, recorded: dict[str, Any]) -> list[str]:
+    entries = recorded.get("faults", {})
     return [
         name
         for name in lab.file.faults
         if entries.get(name, {}).get("wrong", "missing")
         or "outage" not in entries[name]
-        or entries[name].get("of") != _faulted(lab, whole, name)
+        or entries[name].get("of") != faulted(lab, whole, name)
     ]
 
 
@@ -205,11 +206,12 @@ def _checks(lab: Lab) -> list[str]:
 
 def merged(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
     """`found`, and what did not run again but was proved of the very same things."""
-    known = _of_the_same(lab, recipe)
+    whole = digest(lab, recipe)
+    known = _of_the_same(lab, whole)
     if not known:
         return found
     kept = ["build_seconds"]
-    if not _untried(lab, recipe, known):
+    if not _untried(lab, whole, known):
         kept += ["try_seconds", "measured", "tried"]
     proof: dict[str, Any] = {name: known[name] for name in kept if name in known}
     before, now = known.get("checks", {}), found.get("checks", {})

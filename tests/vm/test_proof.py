@@ -145,7 +145,7 @@ def test_fault_ends_as_declared(lab: Lab, fault_name: str, course: Course, found
     if lab.file.ledger and (not healed.writes or healed.writes.ok < WRITES):
         wrong = wrong or f"fewer than {WRITES} writes were acknowledged"
     _facts(found, lab)["faults"][fault_name] = {
-        "of": evidence.faulted(lab, course.recipe, fault_name),
+        "of": evidence.faulted(lab, course.digest(lab), fault_name),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "on": struck.node,
         "outage": struck.outage.seconds,
@@ -190,7 +190,9 @@ def test_experiments_of_the_page(lab: Lab, tried: Lab, course: Course, found: Fo
 
     seconds = apply.run(Live(course.machines, lab), page, "try", ended=ended, faults=False)
     _facts(found, lab).update(
-        try_seconds=round(seconds, 1), measured=measured, tried=evidence.tried(lab, course.recipe)
+        try_seconds=round(seconds, 1),
+        measured=measured,
+        tried=evidence.tried(lab, course.digest(lab)),
     )
 
 
@@ -199,7 +201,7 @@ def test_evidence_is_whole(lab: Lab, course: Course, found: Found) -> None:
     if lab.file.ledger:
         acknowledged = sum(fault["writes"]["ok"] for fault in facts["faults"].values())
         assert acknowledged >= WRITES_OF_ALL
-    assert evidence.incomplete(lab, course.recipe, facts) == ""
+    assert evidence.incomplete(lab, course.digest(lab), facts) == ""
 
 
 @pytest.fixture(autouse=True)
