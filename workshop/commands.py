@@ -195,9 +195,11 @@ def _next(wanted: Lab) -> None:
         screen.line(f"  invoke ssh client --run 'curl -s {url}'")
     screen.line(f"  invoke ssh {wanted.nodes[0]}")
     screen.line("Try next:")
-    for name, fault in list(wanted.file.faults.items())[:3]:
-        screen.line(f"  invoke break {wanted.number} {name:<16} {fault.title.lower()}")
-    screen.line("  invoke heal                       undo it")
+    first = list(wanted.file.faults.items())[:3]
+    breaks = {f"invoke break {wanted.number} {name}": fault.title for name, fault in first}
+    width = max(map(len, breaks), default=0)
+    for typed, title in [*breaks.items(), ("invoke heal", "undo it")]:
+        screen.line(f"  {typed:<{width}}  {title[:1].lower()}{title[1:]}")
     screen.line(f"Read: labs/{wanted.name}/steps.md, or `invoke serve` for the handout")
 
 
