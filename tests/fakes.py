@@ -136,13 +136,17 @@ def write_lab(
 
 
 def keyed(lab: Lab, recipe: str, found: dict[str, Any]) -> dict[str, Any]:
-    """What a proof of the lab found, its faults proved of the lab as it is now."""
+    """What a proof of the lab found, its faults and mutations proved of the lab as it is now."""
     whole = evidence.digest(lab, recipe)
+    checks = {
+        name: {**entry, "of": evidence.broken(lab, whole, name)} if name in lab.mutations else entry
+        for name, entry in found.get("checks", {}).items()
+    }
     faults = {
         name: {**entry, "of": evidence.faulted(lab, whole, name)}
         for name, entry in found.get("faults", {}).items()
     }
-    return {**found, "faults": faults}
+    return {**found, "checks": checks, "faults": faults}
 
 
 def recorded(name: str) -> str:

@@ -151,10 +151,11 @@ def test_the_modules_put_apart_are_there() -> None:
 
 
 def test_the_digest_follows_the_boxs_recipe_and_the_files_rights(two: Lab) -> None:
+    (two.folder / "script").touch()
     before = evidence.digest(two, "recipe")
     assert evidence.digest(two, "recipe") == before
     assert evidence.digest(two, "another") != before
-    (two.folder / "mutations.toml").chmod(0o755)
+    (two.folder / "script").chmod(0o755)
     assert evidence.digest(two, "recipe") != before
 
 
@@ -219,6 +220,22 @@ def test_what_a_proof_left_over_is_known(two: Lab) -> None:
     assert evidence.unbroken(two, "another") == list(two.mutations) != []
 
 
+def test_a_mutation_is_proved_by_itself(two: Lab) -> None:
+    more = {"check_y": PROVED["checks"]["check_x"]}
+    both = MUTATION + MUTATION.replace("check_x", "check_y")
+    (two.folder / "mutations.toml").write_text(both)
+    manifest.load.cache_clear()
+    lab = manifest.load(two.folder)
+    record(lab, PROVED | {"checks": PROVED["checks"] | more})
+    assert evidence.unbroken(lab, "recipe") == []
+    (two.folder / "mutations.toml").write_text(both.replace("false", "true", 1))
+    manifest.load.cache_clear()
+    lab = manifest.load(two.folder)
+    assert evidence.unbroken(lab, "recipe") == ["check_x"]
+    assert evidence.unproved(lab, "recipe") == []
+    assert "check_x is not proved three ways" in evidence.stale(lab, "recipe")
+
+
 def test_a_fault_without_figures_is_not_proved(two: Lab) -> None:
     record(two, PROVED | {"faults": {"dark": {"wrong": ""}}})
     assert "its fault dark is not proved" in evidence.stale(two, "recipe")
@@ -250,7 +267,7 @@ def other(node: str) -> Plan:
         ("lab.toml", 'expect = "Y"', 'expect = "Nothing"', []),
         ("lab.toml", 'serves = "peer"', 'serves = "both"', ["dark"]),
         ("lab.toml", "deadtime = 10", "deadtime = 20", ["dark", "dim"]),
-        ("mutations.toml", "false", "true", ["dark", "dim"]),
+        ("mutations.toml", "false", "true", []),
     ],
 )
 def test_a_fault_is_proved_by_itself(
@@ -302,4 +319,4 @@ def test_experiments_of_a_page_are_proved_too(two: Lab) -> None:
     assert evidence.stale(two, "recipe") == "the experiments of its page are not proved"
     assert "try_seconds" not in evidence.merged(two, "recipe", PROVED)
     built_again = {"checks": {"check_x": {"built": "passed"}}}
-    assert evidence.merged(two, "recipe", built_again)["checks"] == PROVED["checks"]
+    assert evidence.merged(two, "recipe", built_again)["checks"] == evidence.read(two)["checks"]

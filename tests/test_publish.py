@@ -129,7 +129,7 @@ def forget(folder: Path) -> None:
 
 
 def change_lab(folder: Path) -> None:
-    path = folder / "labs/01-first/mutations.toml"
+    path = folder / "labs/01-first/checks.py"
     path.write_text(path.read_text() + "\n# one more word\n")
 
 

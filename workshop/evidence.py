@@ -39,8 +39,9 @@ def engine(lab: Lab) -> list[Path]:
 
 def digest(lab: Lab, recipe: str) -> str:
     """A digest of the lab, of how those it requires are built, of the topology, the box's recipe
-    and the engine. Of the lab's page only Build counts; see `tried` for the rest, and `faulted`
-    for its faults. A file counts as it is installed, however its template is written."""
+    and the engine. Of the lab's page only Build counts; see `tried` for the rest, `faulted` for
+    its faults, and `broken` for its mutations. A file counts as it is installed, however its
+    template is written."""
     total = hashlib.sha256(recipe.encode())
     labs = lab.folder.parent
     required = [manifest.lab(n, labs) for n in manifest.closure(lab.file.requires, labs)]
@@ -50,7 +51,8 @@ def digest(lab: Lab, recipe: str) -> str:
     for each in [*required, lab]:
         for file, content in render.published(each).items():
             total.update(f"{each.name}/{file}\0".encode() + content + b"\0")
-    apart = {lab.folder / name for name in ("steps.md", "lab.toml", "faults.py", "files")}
+    left_out = ("steps.md", "lab.toml", "faults.py", "mutations.toml", "files")
+    apart = {lab.folder / name for name in left_out}
     found = [path for path in _files(lab.folder) if apart.isdisjoint({path, *path.parents})]
     for path in [labs / "cluster.toml", *found, *engine(lab)]:
         name = path.relative_to(labs.parent if path.is_relative_to(labs) else ROOT)
@@ -79,6 +81,13 @@ def faulted(lab: Lab, whole: str, name: str) -> str:
             except LookupError:  # it is no fault of that node's
                 total.update(b"\0")
     return total.hexdigest()
+
+
+def broken(lab: Lab, whole: str, name: str) -> str:
+    """A digest of all that it depends on whether a check fails when its line is broken: the lab,
+    whose digest `whole` is, and what is broken."""
+    declared = lab.mutations[name].model_dump_json()
+    return hashlib.sha256(f"{whole}\0{name}\0{declared}".encode()).hexdigest()
 
 
 def _build(lab: Lab) -> str:
@@ -150,7 +159,8 @@ def incomplete(lab: Lab, whole: str, recorded: dict[str, Any]) -> str:
     experiments; empty when nothing."""
     for name in dict.fromkeys([*lab.mutations, *_checks(lab)]):
         entry = recorded.get("checks", {}).get(name, {})
-        if entry != {"before": "failed", "built": "passed", "mutated": "failed"}:
+        passed = entry.get("before") == "failed" and entry.get("built") == "passed"
+        if not passed or not _caught(lab, whole, recorded, name):
             return f"its check {name} is not proved three ways"
     if lacking := _lacking(lab, whole, recorded):
         return f"its fault {lacking[0]} is not proved"
@@ -165,8 +175,16 @@ def unproved(lab: Lab, recipe: str) -> list[str]:
 
 def unbroken(lab: Lab, recipe: str) -> list[str]:
     """Names of the mutations that no proof of the lab as it is now has shown to be caught."""
-    checks = _of_the_same(lab, digest(lab, recipe)).get("checks", {})
-    return [n for n in lab.mutations if checks.get(n, {}).get("mutated") != "failed"]
+    whole = digest(lab, recipe)
+    recorded = _of_the_same(lab, whole)
+    return [name for name in lab.mutations if not _caught(lab, whole, recorded, name)]
+
+
+def _caught(lab: Lab, whole: str, recorded: dict[str, Any], name: str) -> bool:
+    """Whether the check was seen to fail when the line was broken that its mutation breaks now."""
+    entry = recorded.get("checks", {}).get(name, {})
+    known = name in lab.mutations and entry.get("of") == broken(lab, whole, name)
+    return known and entry.get("mutated") == "failed"
 
 
 def _of_the_same(lab: Lab, whole: str) -> dict[str, Any]:

@@ -114,7 +114,9 @@ def test_mutation_fails_check(lab: Lab, check_name: str, course: Course, found: 
         return seen[0].outcome == "failed"
 
     eventually(fails, mutation.within, f"{check_name} fails when its line is broken", 1)
-    _facts(found, lab)["checks"].setdefault(check_name, {})["mutated"] = seen[0].outcome
+    entry = _facts(found, lab)["checks"].setdefault(check_name, {})
+    entry["mutated"] = seen[0].outcome
+    entry["of"] = evidence.broken(lab, course.digest(lab), check_name)
     print(f"as it should: {seen[0].message}")
 
 
