@@ -45,8 +45,13 @@ class File:
     mode: str
 
 
-def files(labs: list[Lab], values: dict[str, str] | None = None) -> list[File]:
-    """The bundle's files for these values of an inventory, by default the course's own."""
+def files(
+    labs: list[Lab],
+    values: dict[str, str] | None = None,
+    tokened: list[TokenFile] | None = None,
+) -> list[File]:
+    """The bundle's files for these values of an inventory, by default the course's own;
+    `tokened` are the labs' `token_files` where they are known already."""
     values = values or inventory.defaults(labs)
     found = [
         File(
@@ -54,7 +59,7 @@ def files(labs: list[Lab], values: dict[str, str] | None = None) -> list[File]:
             inventory.substitute(each.text, values, labs).encode(),
             each.mode,
         )
-        for each in token_files(labs)
+        for each in tokened or token_files(labs)
     ]
     return [*found, File(SUMS, _sums({f.path: f.content for f in found}), "0644")]
 
@@ -238,9 +243,13 @@ def _gzipped(data: bytes) -> bytes:
     return b"".join([head, *blocks, last, end])
 
 
-def archives(labs: list[Lab], values: dict[str, str] | None = None) -> dict[str, bytes]:
-    """Both archives and their sums, by file name."""
-    bundle = files(labs, values)
+def archives(
+    labs: list[Lab],
+    values: dict[str, str] | None = None,
+    tokened: list[TokenFile] | None = None,
+) -> dict[str, bytes]:
+    """Both archives and their sums, by file name, of what `files` gives."""
+    bundle = files(labs, values, tokened)
     name = OWN if values else NAME
     made = {f"{name}.zip": zipped(bundle), f"{name}.tar.gz": tarred(bundle)}
     return made | {f"{name}.{SUMS}": _sums(made)}
@@ -263,12 +272,12 @@ def example(labs: list[Lab]) -> str:
     return inventory.substitute(inventory.example(labs), inventory.defaults(labs), labs)
 
 
-def description(labs: list[Lab]) -> dict[str, Any]:
-    """What the page in the browser needs to make the same bundle."""
+def description(labs: list[Lab], tokened: list[TokenFile] | None = None) -> dict[str, Any]:
+    """What the page in the browser needs to make the same bundle; `tokened` as in `files`."""
     return {
         **inventory.specification(labs),
         "folder": NAME,
         "download": f"{OWN}.zip",
         "sums": SUMS,
-        "files": [vars(file) for file in token_files(labs)],
+        "files": [vars(file) for file in tokened or token_files(labs)],
     }

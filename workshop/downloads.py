@@ -22,9 +22,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     if not labs:
         return files
     try:
-        for name, data in bundle.archives(labs).items():
+        tokened = bundle.token_files(labs)
+        for name, data in bundle.archives(labs, tokened=tokened).items():
             files.append(File.generated(config, f"{FOLDER}/{name}", content=data))
-        described = bundle.description(labs)
+        described = bundle.description(labs, tokened)
     except WorkshopError as error:
         raise PluginError(str(error)) from None
     text = json.dumps(described, ensure_ascii=True, separators=(",", ":"))

@@ -195,7 +195,7 @@ class Lab:
         wanted = {n for name in self.file.nodes for n in self.cluster.members(name)}
         return [n for n in self.cluster.nodes if n in wanted]
 
-    @property
+    @functools.cached_property
     def variables(self) -> dict[str, Value]:
         """Shared variables, overridden by those of required labs and the lab's own."""
         merged = dict(self.cluster.variables)
