@@ -288,6 +288,9 @@ def check_guessers_are_banned(cluster):
         limit = cluster.said(node, "fail2ban-client get wrong-password maxretry")
         wanted = str(cluster.variables["wrong_passwords"])
         assert limit == wanted, f"{node} bans after {limit or 'nothing'}"
+    # what was counted before is forgotten, and what is counted now, whoever is banned for it
+    forget = "fail2ban-client restart --unban wrong-password"
+    cluster.everywhere(forget, list(DIRECTORS))
     guesser = cluster.address("mgm")
     guess = (
         f"for i in $(seq {wanted}); do curl -s --max-time 5 -o /dev/null -d name=alex "
@@ -301,7 +304,7 @@ def check_guessers_are_banned(cluster):
             30, f"{holder} bans who guesses",
         )  # fmt: skip
     finally:
-        cluster.said(holder, f"fail2ban-client set wrong-password unbanip {guesser}")
+        cluster.everywhere(forget, list(DIRECTORS))
 
 
 def check_versions_are_nobodys_business(cluster):
@@ -364,7 +367,7 @@ def check_nobody_reads_what_goes_to_the_database(cluster):
         eventually(lambda: cluster.said("web1", f"test -s {record} && echo yes") == "yes",
                    20, "a recording on web1")  # fmt: skip
         database = cluster.address("web1", "back")
-        cluster.said("web2", f"timeout 10 mariadb -h {database} -u {aloud} -e 'SELECT 1'")
+        cluster.said("web2", f"timeout 10 mariadb --skip-ssl -h {database} -u {aloud} -e 'SELECT 1'")
         _write(cluster, "web2", secret)
         counted = cluster.said(
             "web1",
