@@ -16,7 +16,7 @@ from workshop.tokens import Words
 
 NAMES = ("alpha", "bravo", "charlie-1", "delta", "echo", "foxtrot", "golf", "hotel")
 CIDRS = {"front": "10.20.30.0/26", "back": "172.16.5.128/25"}
-CARDS = {"front": "ens18", "back": "bond0.20"}
+CARDS = {"front": "ens18", "back": "bond0.20", "management": "ens18"}
 
 
 def other(labs: list[Lab]) -> dict[str, str]:
@@ -44,6 +44,8 @@ def moved(labs: list[Lab]) -> dict[str, str]:
     cidrs = {"front": "10.20.30.0/26", "back": "10.20.31.0/26"}
     cards = {"front": "ens18", "back": "ens19"}
     found = other(labs)
+    if inventory.MANAGEMENT in found:
+        found[inventory.MANAGEMENT] = "eth0"
     floating = [(f"addresses.{name}", net) for name, (net, _) in inventory.floating(labs).items()]
     for name, cidr in cidrs.items():
         network = ipaddress.ip_network(cidr)

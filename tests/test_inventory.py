@@ -47,6 +47,15 @@ def test_an_inventory_names_what_the_labs_use(pair: list[Lab]) -> None:
     }
 
 
+def test_a_firewall_has_to_know_where_you_come_in(labs: Path) -> None:
+    lab = write_lab(labs, toml=PAIR + 'open_ports = "all management tcp 22 administration"\n')
+    known = inventory.defaults([lab])
+    assert known[inventory.MANAGEMENT] == "eth0"
+    # a server with two cards has no third one for that
+    same = known | {inventory.MANAGEMENT: "eth1"}
+    assert inventory.complaints(same, inventory.specification([lab])) == {}
+
+
 def test_the_courses_own_values_are_accepted() -> None:
     labs = manifest.labs()
     assert inventory.complaints(inventory.defaults(labs), inventory.specification(labs)) == {}

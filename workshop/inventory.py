@@ -23,6 +23,8 @@ from workshop.errors import WorkshopError
 from workshop.manifest import Lab, Strict
 
 NETWORKS = ("front", "back")  # those that carry the cluster's traffic
+MANAGEMENT = "networks.management.interface"  # may be the same card as one of these
+FIREWALL = "open_ports"  # the variable of a lab that closes all other ports
 TOKEN = r"@@([a-z0-9_.-]+)@@"  # a secret's placeholder has capitals
 OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 # of servers: not 0, not the machine itself, no multicast
@@ -144,6 +146,11 @@ def fields(labs: list[Lab]) -> list[Field]:
             Field(f"{key}.interface", "interface", network.interface, f"The {name} network",
                   "Interface", "The same name on every server."),
         ]  # fmt: skip
+    if any(FIREWALL in lab.file.variables for lab in labs):
+        found.append(
+            Field(MANAGEMENT, "interface", cluster.networks["management"].interface,
+                  "Administration", "Interface", "Where you come in; it may be one of the above.")
+        )  # fmt: skip
     wanted = {node for lab in labs for node in lab.nodes}
     for node, spec in cluster.nodes.items():
         if node not in wanted:
@@ -181,7 +188,7 @@ def relations(labs: list[Lab]) -> list[Relation]:
         "name": "distinct",
         "address": "distinct",
     }.items():
-        alike = [f.key for f in known if f.kind == kind]
+        alike = [f.key for f in known if f.kind == kind and f.key != MANAGEMENT]
         found += [
             Relation(word, later, earlier)
             for index, later in enumerate(alike)

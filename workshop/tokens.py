@@ -74,6 +74,12 @@ def _cluster(cluster: Cluster, labs: list[Lab]) -> Cluster:
         )
         network.__dict__["tokens"] = hosts
         networks[name] = network
+    networks["management"] = TokenNetwork.model_construct(
+        cidr=token("no.inventory.names.the.network.of.administration"),
+        interface=token(inventory.MANAGEMENT),
+        purpose=cluster.networks["management"].purpose,
+    )
+    networks["management"].__dict__["tokens"] = {}
     return Cluster.model_construct(
         networks=networks,
         nodes=cluster.nodes,

@@ -367,7 +367,8 @@ def check_nobody_reads_what_goes_to_the_database(cluster):
         eventually(lambda: cluster.said("web1", f"test -s {record} && echo yes") == "yes",
                    20, "a recording on web1")  # fmt: skip
         database = cluster.address("web1", "back")
-        cluster.said("web2", f"timeout 10 mariadb --skip-ssl -h {database} -u {aloud} -e 'SELECT 1'")
+        ask = f"timeout 10 mariadb --skip-ssl -h {database} -u {aloud} -e 'SELECT 1'"
+        cluster.said("web2", ask)
         _write(cluster, "web2", secret)
         counted = cluster.said(
             "web1",
