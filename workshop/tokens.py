@@ -59,9 +59,8 @@ def tokened(lab: Lab, labs: list[Lab]) -> TokenLab:
 
 def _cluster(cluster: Cluster, labs: list[Lab]) -> Cluster:
     floating = inventory.floating(labs)
-    networks: dict[str, Network] = dict(cluster.networks)
-    for name in NETWORKS:
-        itself = cluster.networks[name]
+    networks: dict[str, Network] = {}
+    for name, itself in cluster.networks.items():
         hosts = {n.host: token(f"nodes.{node}.{name}") for node, n in cluster.nodes.items()}
         first = int(inventory.span(itself.cidr)[0])
         for variable, (where, address) in floating.items():
@@ -74,12 +73,6 @@ def _cluster(cluster: Cluster, labs: list[Lab]) -> Cluster:
         )
         network.__dict__["tokens"] = hosts
         networks[name] = network
-    networks["management"] = TokenNetwork.model_construct(
-        cidr=token("no.inventory.names.the.network.of.administration"),
-        interface=token(inventory.MANAGEMENT),
-        purpose=cluster.networks["management"].purpose,
-    )
-    networks["management"].__dict__["tokens"] = {}
     return Cluster.model_construct(
         networks=networks,
         nodes=cluster.nodes,
