@@ -86,6 +86,17 @@ def heal(_c: Any) -> None:
     commands.heal()
 
 
+@task(
+    help={
+        "nodes": "nodes or groups, separated by commas",
+        "packages": "names of packages, separated by commas",
+    }
+)
+def update(_c: Any, nodes: str, packages: str) -> None:
+    """Bring new versions of packages in, one machine after the other, under the probe."""
+    commands.update(nodes, packages)
+
+
 @task(positional=["number"])
 def reset(_c: Any, number: str | None = optional("reset", 1)) -> None:
     """Go to the state before a lab (default: the one that is built)."""
@@ -204,5 +215,5 @@ def torture(_c: Any, seed: int = 1, only: str = "") -> None:
 namespace = Collection(
     *[box, packages, up, down, destroy, status, ssh, lab, check, render, break_, heal],
     *[reset, skip, checkpoint, demo, doctor, bundle, site, serve, publish, handout],
-    *[test, new, bench, torture],
+    *[update, test, new, bench, torture],
 )

@@ -79,7 +79,9 @@ def _labs(times: list[tuple[str, float]], everything: bool, only: int | None) ->
         host.enter(where)
         apart = [] if everything else ["--ignore=tests/vm/test_own_servers.py"]
         if apart:
-            screen.line("left out: lab 2 on servers of other names and addresses (--all)")
+            screen.line(
+                "left out: lab 2 on servers of other names and addresses, all labs hardened (--all)"
+            )
         options = {"WORKSHOP_ALL": "1" if everything else "", "WORKSHOP_LAB": str(only or "")}
         try:
             _phase(

@@ -1,8 +1,6 @@
 """The hardening, beyond its own lab: on the other labs' machines, in its long form, and in use.
 
-A draft, as the lab is: tests/vm/test_hardening.py once the lab runs; `invoke update` is then to be
-registered in tasks.py. Only with `--all`, or for the hardening lab alone: each test goes to a lab's
-checkpoint first.
+Only with `--all`, or for the hardening lab alone: each test goes to a lab's checkpoint first.
 """
 
 from __future__ import annotations
@@ -22,13 +20,11 @@ import pytest
 from workshop import apply, manifest, plugin, render, rolling, steps
 from workshop.box import package_folder
 from workshop.course import Course
-from workshop.errors import WorkshopError
 from workshop.live import Live
 from workshop.manifest import ROOT, Lab
 from workshop.steps import CLIENT, Step
 from workshop.waiting import eventually
 
-HARDENING = "hardening"
 LABS = (1, 2, 3, 4, 5)
 # the parts of its Build that are for any machine of their kind: not those that belong to squid,
 # to the certificates, or to the auditor
@@ -52,18 +48,9 @@ ALARM = (
 LEAST = {2: (["web1"], "mariadb"), 3: (["db1"], "mysql"), 4: (["db1", "db2"], "mariadb")}
 
 
-def _hardening() -> Lab | None:
-    try:
-        return manifest.lab(HARDENING)
-    except WorkshopError:
-        return None
-
-
-OWN = _hardening()
-_asked = os.environ.get("WORKSHOP_ALL") or (
-    OWN and os.environ.get("WORKSHOP_LAB") == str(OWN.number)
-)
-pytestmark = pytest.mark.skipif(not (OWN and _asked), reason="only with --all")
+OWN = manifest.lab("hardening")
+_asked = os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB") == str(OWN.number)
+pytestmark = pytest.mark.skipif(not _asked, reason="only with --all, or for this lab")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,7 +63,6 @@ def _afterwards(course: Course) -> Iterator[None]:
 @pytest.fixture
 def own() -> Lab:
     """The hardening lab."""
-    assert OWN is not None
     return OWN
 
 
@@ -168,10 +154,7 @@ def _alarm_and_accounts(live: Live, lab: Lab) -> None:
 
 @pytest.mark.parametrize("number", LABS)
 def test_a_hardened_lab_still_holds(number: int, own: Lab, course: Course) -> None:
-    try:
-        lab = manifest.lab(number)
-    except WorkshopError as error:
-        pytest.skip(str(error))
+    lab = manifest.lab(number)
     if lab.file.mysql_cluster and package_folder(ROOT) is None:
         pytest.skip("no MySQL Cluster packages")
     if number in own.file.requires:  # its own Build is what hardens it
@@ -195,10 +178,7 @@ def test_a_hardened_lab_still_holds(number: int, own: Lab, course: Course) -> No
 
 def test_replication_does_not_tell_what_it_carries(course: Course) -> None:
     """A row that is copied, and a name that is said aloud: the recording has the name."""
-    try:
-        lab = manifest.lab("replication")
-    except WorkshopError as error:
-        pytest.skip(str(error))
+    lab = manifest.lab("replication")
     course.skip(lab)
     live = Live(course.machines, lab)
     databases = lab.cluster.members("databases")
