@@ -66,6 +66,20 @@ def test_patience_grows_with_a_slow_processor(
     assert 1 <= host.slowness() <= host.SLOWEST
 
 
+def test_a_busy_neighbour_is_no_slow_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sample of many that nobody disturbed says what the processor can."""
+    now, seconds = [0.0], itertools.chain([4.0] * 30, [1.5], itertools.repeat(4.0))
+
+    def compress(_: bytes) -> None:
+        now[0] += next(seconds) * host.REFERENCE
+
+    monkeypatch.setattr(host.bz2, "compress", compress)
+    monkeypatch.setattr(host.time, "process_time", lambda: now[0])
+    host.slowness.cache_clear()
+    assert host.slowness() == 1.5
+    host.slowness.cache_clear()
+
+
 @pytest.mark.parametrize("value", ["", "abc", "0", "-1", "nan"])
 def test_a_patience_that_is_no_factor_is_refused(
     monkeypatch: pytest.MonkeyPatch, value: str
