@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import functools
 import os
+import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -32,6 +33,11 @@ def _chosen() -> list[Lab]:
 # what runs although the lab's evidence holds, each day other ones
 FAULTS = 2
 MUTATIONS = 8
+# seconds after which nothing more of that begins: a slow machine has enough to do with the rest
+ENOUGH = 35 * 60.0
+
+_begin = time.monotonic()
+_no_time: list[str] = []
 
 T = TypeVar("T")
 
@@ -140,6 +146,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=number)
 
 
+def _holds(params: dict[str, Any]) -> bool:
+    """Whether the evidence of what a test would prove holds already."""
+    lab, recipe = params["lab"], recipe_digest(ROOT, added=False)
+    if name := params.get("fault_name"):
+        return name not in evidence.unproved(lab, recipe)
+    if name := params.get("check_name"):
+        return name not in evidence.unbroken(lab, recipe)
+    return ("tried" in params or "again" in params) and lab not in _unproved()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    params = getattr(item, "callspec", None)
+    if _everything() or params is None or "lab" not in params.params:
+        return
+    if time.monotonic() - _begin > ENOUGH and _holds(params.params):
+        _no_time.append(item.name)
+        pytest.skip("its evidence holds, and there is no time to prove it again")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if without := [lab.name for lab in _wanted() if lab not in _chosen()]:
         terminalreporter.write_line(f"left out, without MySQL Cluster packages: {without}")
@@ -154,6 +179,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(
         f"left out, for their evidence holds: {'; '.join(words)}" if words else "left out: nothing"
     )
+    if _no_time:
+        terminalreporter.write_line(
+            f"left out after {ENOUGH / 60:.0f} min, for their evidence holds: {', '.join(_no_time)}"
+        )
 
 
 def _names(labs: list[Lab], without: list[Lab]) -> str:
