@@ -48,6 +48,11 @@ def _turn(of: list[T], count: int, days: int = 1) -> list[T]:
     return [of[(turns * count + i) % len(of)] for i in range(min(count, len(of)))]
 
 
+@functools.cache
+def _recipe() -> str:
+    return recipe_digest(ROOT, added=False)
+
+
 def _everything() -> bool:
     """Whether all is to be proved, whatever evidence there is."""
     return bool(os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB"))
@@ -56,8 +61,7 @@ def _everything() -> bool:
 @functools.cache
 def _unproved() -> list[Lab]:
     """Labs whose evidence does not hold, or all that are asked for."""
-    labs, recipe = _chosen(), recipe_digest(ROOT, added=False)
-    return [lab for lab in labs if _everything() or evidence.stale(lab, recipe)]
+    return [lab for lab in _chosen() if _everything() or evidence.stale(lab, _recipe())]
 
 
 @functools.cache
@@ -78,9 +82,8 @@ def _wanting(
     names: Callable[[Lab], Iterable[str]], lacking: Callable[[Lab, str], list[str]], more: int
 ) -> list[tuple[Lab, str]]:
     """Of each lab's `names` those that its evidence is `lacking`, and `more` of the others."""
-    recipe = recipe_digest(ROOT, added=False)
     every = [(lab, name) for lab in _built() for name in names(lab)]
-    left = {lab.number: lacking(lab, recipe) for lab in _built()}
+    left = {lab.number: lacking(lab, _recipe()) for lab in _built()}
     wanted = [(lab, name) for lab, name in every if _everything() or name in left[lab.number]]
     return [*wanted, *_turn([pair for pair in every if pair not in wanted], more)]
 
@@ -148,11 +151,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _holds(params: dict[str, Any]) -> bool:
     """Whether the evidence of what a test would prove holds already."""
-    lab, recipe = params["lab"], recipe_digest(ROOT, added=False)
+    lab = params["lab"]
     if name := params.get("fault_name"):
-        return name not in evidence.unproved(lab, recipe)
+        return name not in evidence.unproved(lab, _recipe())
     if name := params.get("check_name"):
-        return name not in evidence.unbroken(lab, recipe)
+        return name not in evidence.unbroken(lab, _recipe())
     return ("tried" in params or "again" in params) and lab not in _unproved()
 
 

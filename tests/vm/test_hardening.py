@@ -1,6 +1,7 @@
 """The hardening, beyond its own lab: on the other labs' machines, in its long form, and in use.
 
-Only with `--all`, or for the hardening lab alone: each test goes to a lab's checkpoint first.
+Run with `--all`, or for the hardening lab alone (workshop/suite.py): each test goes to a
+lab's checkpoint first.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
-import os
 import re
 import shlex
 import time
@@ -48,11 +48,6 @@ ALARM = (
 LEAST = {2: (["web1"], "mariadb"), 3: (["db1"], "mysql"), 4: (["db1", "db2"], "mariadb")}
 
 
-OWN = manifest.lab("hardening")
-_asked = os.environ.get("WORKSHOP_ALL") or os.environ.get("WORKSHOP_LAB") == str(OWN.number)
-pytestmark = pytest.mark.skipif(not _asked, reason="only with --all, or for this lab")
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _afterwards(course: Course) -> Iterator[None]:
     """What these tests do to the machines is in no checkpoint."""
@@ -63,7 +58,7 @@ def _afterwards(course: Course) -> Iterator[None]:
 @pytest.fixture
 def own() -> Lab:
     """The hardening lab."""
-    return OWN
+    return manifest.lab("hardening")
 
 
 def _checks(lab: Lab) -> Any:
